@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, RANGE};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use lifeboat::clock::Timestamp;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, StdError};
@@ -35,7 +36,7 @@ const HANG_MAX: Duration = Duration::from_secs(3600);
 /// A running S3 server with one bucket. Stops and removes its objects when dropped.
 ///
 /// Limits of the server (s3s-fs 0.14): no versions and no locks; listings without entity tags (the front
-/// writes them in, see `Front::tagged`); multipart uploads cannot be listed (see [`S3::open_uploads`]); keys
+/// writes them in, see `Front::tagged`); no list of multipart uploads (the front keeps one); keys
 /// of more than 127 bytes fail in a multipart upload, as it keeps side files named after them (see
 /// `Front::landed`); an upload whose checksum is wrong is refused but stays stored.
 pub struct S3 {
@@ -80,8 +81,8 @@ impl S3 {
     }
 
     fn listen(dir: Arc<TempDir>, server: Server, address: &str, clock: Option<Versioned>) -> S3 {
-        let root = dir.path().to_owned();
-        let front = Front { server: server.clone(), faults: Faults::default(), root, clock };
+        let (root, faults, uploads) = (dir.path().to_owned(), Faults::default(), Arc::default());
+        let front = Front { server: server.clone(), faults, root, uploads, clock };
         let faults = front.faults.clone();
 
         let listener = std::net::TcpListener::bind((address, 0)).unwrap();
@@ -156,6 +157,18 @@ impl S3 {
             .collect();
         keys.sort();
         keys
+    }
+
+    /// Makes what is stored of unfinished multipart uploads so much older: when each was begun, and, if
+    /// `parts` is true, each of its parts.
+    pub fn age_uploads(&self, by: Duration, parts: bool) {
+        for entry in std::fs::read_dir(self.dir.path()).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(".upload-") || (parts && name.starts_with(".upload_id-")) {
+                let file = std::fs::File::options().append(true).open(entry.path()).unwrap();
+                file.set_modified(file.metadata().unwrap().modified().unwrap() - by).unwrap();
+            }
+        }
     }
 
     /// How many multipart uploads were begun and neither completed nor aborted.
@@ -249,6 +262,8 @@ struct Front {
     root: PathBuf,
     /// Whose time answers show; without it, this machine's.
     clock: Option<Versioned>,
+    /// The ID of each upload that was begun, and its key.
+    uploads: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Front {
@@ -278,6 +293,35 @@ impl Front {
     fn landed(&self, served: &Served) -> bool {
         let is_put = served.method == "PUT" && !served.query.contains("uploadId");
         is_put && served.path.len() > 160 && self.root.join(served.path.trim_start_matches('/')).is_file()
+    }
+
+    /// Notes an upload that was begun.
+    async fn noted(&self, answer: Response<Body>, served: &Served) -> Result<Response<Body>, StdError> {
+        let (head, body) = answer.into_parts();
+        let text = String::from_utf8(BodyExt::collect(body).await?.to_bytes().to_vec())?;
+        let id = text.split("<UploadId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap_or_default();
+        self.uploads.lock().unwrap().push((id.to_owned(), served.path.clone()));
+        Ok(Response::from_parts(head, Body::from(text)))
+    }
+
+    /// The uploads of a bucket that were begun and not finished, whatever the prefix is: the file that the
+    /// server keeps of each says since when.
+    fn listed_uploads(&self, bucket: &str) -> Response<Body> {
+        let mut text = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>".to_owned();
+        let bucket = format!("/{}/", bucket.trim_matches('/'));
+        for (id, path) in self.uploads.lock().unwrap().iter() {
+            let begun = std::fs::metadata(self.root.join(format!(".upload-{id}.json")));
+            let Ok(begun) = begun.and_then(|of| of.modified()) else { continue };
+            let begun = Timestamp::try_from(begun).unwrap();
+            if let Some(key) = path.strip_prefix(&bucket) {
+                text += &format!(
+                    "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>{begun}</Initiated></Upload>"
+                );
+            }
+        }
+        let mut answer = Response::new(Body::from(text + "</ListMultipartUploadsResult>"));
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+        answer
     }
 
     /// A listing with the entity tags that every bucket has in it: here of inode and time of change, so that
@@ -333,6 +377,14 @@ impl Front {
         if answer.status() == StatusCode::INTERNAL_SERVER_ERROR && self.landed(&served) {
             answer = Response::new(Body::empty());
             answer.headers_mut().insert(ETAG, HeaderValue::from_static("\"landed\""));
+        }
+        let asks_for_uploads = served.query.split('&').any(|part| part.trim_end_matches('=') == "uploads");
+        if asks_for_uploads && method == Method::POST && answer.status() == StatusCode::OK {
+            answer = self.noted(answer, &served).await?;
+        }
+        // The server checks the signature first.
+        if asks_for_uploads && answer.status() == StatusCode::NOT_IMPLEMENTED {
+            answer = self.listed_uploads(&served.path);
         }
         let is_here = matches!(self.server, Server::Here(_));
         if is_here && served.query.contains("list-type=2") && answer.status() == StatusCode::OK {

@@ -42,13 +42,17 @@ pub struct Named {
     pub unfinished: BTreeSet<SnapshotId>,
     /// WAL that no rule keeps.
     pub wal: Vec<WalRange>,
+    /// Objects and folders that belong to nothing, or are old reports. Older programs know none.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub garbage: BTreeSet<String>,
 }
 
 impl Named {
     /// Whether it names nothing.
     pub fn is_empty(&self) -> bool {
-        let Named { snapshots, batches, unfinished, wal } = self;
-        snapshots.is_empty() && batches.is_empty() && unfinished.is_empty() && wal.is_empty()
+        let Named { snapshots, batches, unfinished, wal, garbage } = self;
+        let of_snapshots = snapshots.is_empty() && batches.is_empty() && unfinished.is_empty();
+        of_snapshots && wal.is_empty() && garbage.is_empty()
     }
 }
 

@@ -21,6 +21,9 @@ use crate::repository::writer::SnapshotWriter;
 /// A publication that took so long may have been stopped in the middle: what it needs is looked at again.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
+/// Shorter than any `expire.grace`.
+const YOUNG_FOR: Duration = Duration::from_secs(30 * 60);
+
 /// The directory of manifests that are being stored.
 pub struct LastSteps {
     dir: PathBuf,
@@ -62,9 +65,11 @@ impl LastSteps {
         })
     }
 
-    /// Batches need nothing, and are never deleted as unfinished.
+    /// Batches need nothing, and a young one was not deleted as unfinished: each of the many asks nothing.
     async fn check(&self, repository: &Repository, manifest: &Manifest) -> Result<()> {
-        if manifest.kind() == SnapshotKind::Arrivals {
+        let since = clock::now().checked_sub(YOUNG_FOR).unwrap_or(clock::Timestamp::MIN);
+        let is_young = manifest.id > SnapshotId::new(since, SnapshotKind::Arrivals.as_str());
+        if manifest.kind() == SnapshotKind::Arrivals && is_young {
             return Ok(());
         }
         let mut needed = Graph::of([manifest]).needs(&manifest.id);

@@ -19,6 +19,7 @@ use crate::postgres::connect::PostgresOptions;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
+use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
 use crate::retention::stock::Known;
@@ -82,7 +83,9 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         let (verified, _) = remembered::recall(&config, &repository);
         remembered::broken(inventory, &verified).into_iter().cloned().collect()
     };
-    let stock = look::take(&repository, &trust, &evidence, tenants, broken).await?;
+    let at = args.as_of.map_or_else(clock::now, |at| at.0);
+    let request = LookRequest { trust: &trust, evidence: &evidence, tenants, expire: &config.expire, at };
+    let stock = look::take(&repository, request, broken).await?;
     let looked = clock::instant();
     let rules = look::rules(&config, &stock)?;
     let now = store_time(&repository).await?;
@@ -120,7 +123,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         app.print(&shown.json(), || "nothing is to be announced or deleted now".to_owned())?;
         return Ok(known);
     }
-    check_share(share(&stock, &phases), args.max_percent.unwrap_or(config.expire.max_percent))?;
+    check_share(share(&stock, &plan, &phases), args.max_percent.unwrap_or(config.expire.max_percent))?;
     if !args.yes {
         confirm()?;
     }

@@ -10,6 +10,7 @@ use crate::clock::{self, span_text};
 use crate::config::Config;
 use crate::names::{TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
+use crate::retention::garbage::Sort;
 use crate::retention::phases::Phases;
 use crate::retention::plan::ExpiryPlan;
 use crate::retention::reason::Reason;
@@ -19,6 +20,8 @@ const REASONS: usize = 4;
 const INDENT: usize = 4;
 /// Objects that are named one by one.
 const FAILED_SHOWN: usize = 20;
+/// Foreign objects that are named.
+const FOREIGN_SHOWN: usize = 5;
 
 /// What is shown before anything is done.
 pub struct Shown<'a> {
@@ -54,6 +57,8 @@ impl Shown<'_> {
                 "batches": phases.batches,
                 "unfinished": phases.unfinished,
                 "wal_objects": phases.wal.len(),
+                "garbage": phases.garbage,
+                "uploads": phases.uploads,
             },
             "announces": phases.announced,
             "withdraws": phases.withdrawn,
@@ -99,12 +104,14 @@ impl Shown<'_> {
             text.line(INDENT).plain(format!("this would free {}", bytes_text(self.plan.bytes())));
             return;
         }
-        let Phases { snapshots, batches, unfinished, wal, announced, .. } = phases;
+        let Phases { snapshots, batches, unfinished, wal, garbage, uploads, announced, .. } = phases;
         let what = things([
             (snapshots.len(), "snapshot"),
             (batches.len(), "batch of files"),
             (unfinished.len(), "unfinished snapshot"),
             (wal.len(), "WAL object"),
+            (garbage.len(), "piece of garbage"),
+            (uploads.len(), "unfinished upload"),
         ]);
         text.line(INDENT).plain(format!("to delete now:   {what}"));
         let what = things([
@@ -112,6 +119,7 @@ impl Shown<'_> {
             (announced.batches.len(), "batch of files"),
             (announced.unfinished.len(), "unfinished snapshot"),
             (announced.wal.len(), "WAL range"),
+            (announced.garbage.len(), "piece of garbage"),
         ]);
         let mut line = format!("to announce now: {what}");
         if !announced.is_empty() {
@@ -132,6 +140,7 @@ fn things<const N: usize>(all: [(usize, &str); N]) -> String {
     let words: Vec<String> = some
         .map(|(count, what)| match what {
             "batch of files" if count != 1 => format!("{count} batches of files"),
+            "piece of garbage" if count != 1 => format!("{count} pieces of garbage"),
             _ => counted(count, what),
         })
         .collect();
@@ -147,6 +156,8 @@ pub fn done_json(applied: &Applied) -> Value {
         "snapshots": applied.erased.snapshots,
         "batches": applied.erased.batches,
         "wal_objects": applied.erased.wal,
+        "garbage": applied.erased.garbage,
+        "uploads": applied.erased.uploads,
         "objects": applied.erased.objects,
         "failed": failed,
     })
@@ -159,6 +170,7 @@ pub fn done_text(applied: &Applied, phases: &Phases, grace: Duration) -> String 
         (erased.snapshots, "snapshot"),
         (erased.batches, "batch of files"),
         (erased.wal as usize, "WAL object"),
+        (erased.uploads, "unfinished upload"),
     ]);
     let mut out = format!("deleted {what} ({} in total)\n", counted(erased.objects, "object"));
     if let Some(run) = &applied.announced {
@@ -241,6 +253,33 @@ fn goes(text: &mut Text, plan: &ExpiryPlan, phases: &Phases) {
     for (what, count, bytes) in others.into_iter().filter(|(_, count, _)| *count > 0) {
         let size = bytes.map_or(String::new(), |bytes| format!(", {}", bytes_text(bytes)));
         text.line(INDENT).plain(format!("{what} not needed any more: {count}{size}"));
+    }
+    garbage(text, plan);
+}
+
+/// What belongs to no snapshot: each sort in a line, and what a person must look at.
+fn garbage(text: &mut Text, plan: &ExpiryPlan) {
+    for sort in Sort::ALL {
+        let all = || plan.garbage.iter().filter(|one| one.sort == sort);
+        let bytes = bytes_text(all().map(|one| one.bytes).sum());
+        if let Some(first) = all().next() {
+            let (count, what) = (all().count(), sort.words());
+            text.line(INDENT)
+                .plain(format!("{what} not needed any more: {count}, {bytes}, such as {}", first.name));
+        }
+    }
+    if let Some(first) = plan.uploads.first() {
+        let bytes = bytes_text(plan.uploads.iter().map(|one| one.bytes).sum());
+        let count = plan.uploads.len();
+        text.line(INDENT)
+            .plain(format!("uploads that nobody will finish: {count}, {bytes}, such as {}", first.key));
+    }
+    for key in plan.foreign.iter().take(FOREIGN_SHOWN) {
+        text.line(INDENT + 2).plain(format!("foreign, never deleted: {key}"));
+    }
+    if let Some(more @ 1..) = (plan.foreign.len() + plan.foreign_more).checked_sub(FOREIGN_SHOWN) {
+        text.line(INDENT)
+            .plain(format!("foreign, never deleted: {}; --json names them", counted(more, "other object")));
     }
 }
 

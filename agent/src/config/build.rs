@@ -102,6 +102,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             max_percent: read.integer("expire.max_percent")? as u8,
             key_file: read.path("expire.key_file")?,
             trusted_keys: read.list("expire.trusted_keys", trusted_key)?,
+            drills: read.duration("expire.drills")?,
         },
         classes: super::classes::build(read)?,
     })

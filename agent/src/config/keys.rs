@@ -362,6 +362,8 @@ pub const KEYS: &[Key] = &[
         "The Ed25519 private key that signs tombstones. Without it: signing.key_file."),
     key("expire.trusted_keys", Takes::List("Ed25519 public keys (\"ssh-ed25519 AAAA... comment\")"), Some("[]"), "",
         "Public keys whose tombstones are believed, in addition to signing.trusted_keys. Set it on the hosts that back up, too."),
+    key("expire.drills", Takes::Duration(30 * DAY, 3650 * DAY), Some("\"400d\""), "",
+        "How long reports of restore drills are kept. The newest of each tenant stays, and those that the evidence of a release names."),
 
     key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",
         "The tenants of the class. A name beats a pattern; a pattern beats \"*\" alone, which means the rest. Required."),

@@ -205,6 +205,8 @@ pub struct Expire {
     pub key_file: Option<PathBuf>,
     /// Public keys whose announcements are believed, besides those of `signing`.
     pub trusted_keys: Vec<String>,
+    /// How long reports of drills are kept.
+    pub drills: Duration,
 }
 
 /// How backups run.

@@ -115,7 +115,11 @@ pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Recent> {
     Ok(Recent { drills, is_all: names.len() <= LOOKED_MAX })
 }
 
-async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {
+/// One report; `None` where it is not believed.
+///
+/// # Errors
+/// Those of the store; `Integrity` or `Signature` where it is damaged, or a stranger signed it.
+pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {
     let Some(trusted) = trust.trusted() else { return Ok(None) };
     let record = repository.drill_record(name);
     let Some(info) = repository.store().head(&record.key).await? else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! Deletes snapshots, batches and WAL: the only place that does. What goes was decided by a plan of expire
-//! and named by a tombstone a grace before; nothing here takes a key.
+//! Deletes snapshots, batches, WAL and garbage: the only place that does. What goes was decided by a plan of
+//! expire and named by a tombstone a grace before.
 //!
 //! The manifest goes first: from then on the snapshot does not exist, and nobody reads the rest. Where it
 //! cannot be deleted (a lock, a refusal), the snapshot stays whole. A run that is killed leaves objects
@@ -13,6 +13,7 @@ use crate::archive::wal::WalName;
 use crate::error::{Error, Result};
 use crate::names::SnapshotId;
 use crate::repository::{Repository, layout};
+use crate::store::UnfinishedUpload;
 
 /// Folders listed at a time.
 const LISTED_AT_ONCE: usize = 8;
@@ -26,6 +27,10 @@ pub struct Doomed {
     pub unfinished: Vec<SnapshotId>,
     /// WAL.
     pub wal: Vec<WalName>,
+    /// Objects that belong to nothing, by their keys.
+    pub garbage: Vec<String>,
+    /// Uploads that nobody will finish.
+    pub uploads: Vec<UnfinishedUpload>,
     /// Tombstones that name something that is needed after all.
     pub withdrawn: Vec<SnapshotId>,
 }
@@ -39,6 +44,10 @@ pub struct Erased {
     pub batches: usize,
     /// Objects of WAL.
     pub wal: u64,
+    /// Objects that belonged to nothing.
+    pub garbage: u64,
+    /// Unfinished uploads.
+    pub uploads: usize,
     /// All objects.
     pub objects: u64,
     /// What could not be deleted, and why.
@@ -83,6 +92,15 @@ impl Repository {
         let wal = doomed.wal.iter().map(|name| layout::wal_object(self.instance(), name));
         self.remove(wal.collect(), &mut erased).await?;
         erased.wal = erased.objects - before;
+        let before = erased.objects;
+        self.remove(doomed.garbage.clone(), &mut erased).await?;
+        erased.garbage = erased.objects - before;
+        for upload in &doomed.uploads {
+            match self.store().abort_upload(upload).await {
+                Ok(()) => erased.uploads += 1,
+                Err(e) => erased.failed.push((upload.key.clone(), e)),
+            }
+        }
         Ok(erased)
     }
 

@@ -11,8 +11,16 @@ use crate::names::SnapshotId;
 use crate::repository::record::{Record, Signed};
 use crate::repository::{Repository, layout};
 
-/// A record, and when the store stored it.
-pub type StoredSuspicion = (SuspicionRecord, Timestamp);
+/// A record that is stored.
+#[derive(Clone, Debug)]
+pub struct StoredSuspicion {
+    /// What it says.
+    pub record: SuspicionRecord,
+    /// When it was stored, by the store's clock.
+    pub stored_at: Timestamp,
+    /// Its size, without the signature.
+    pub bytes: u64,
+}
 
 impl Repository {
     /// Where the record of a suspicious snapshot is stored.
@@ -49,7 +57,9 @@ impl Repository {
         while let Some(info) = listed.try_next().await? {
             let Some(id) = layout::suspicion_of(self.instance(), &info.key) else { continue };
             match self.read_suspicion(&id, origin, trusted).await {
-                Ok(Some((record, _))) => found.push((record, info.modified)),
+                Ok(Some((record, _))) => {
+                    found.push(StoredSuspicion { record, stored_at: info.modified, bytes: info.bytes })
+                }
                 Ok(None) => {}
                 Err(e) if e.kind() == Kind::NotFound => {}
                 Err(e) => return Err(e.context(format!("read {}", info.key))),

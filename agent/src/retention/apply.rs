@@ -61,6 +61,8 @@ pub async fn apply(
         wal: names(stock, &phases.wal),
         snapshots: phases.snapshots.iter().chain(&phases.batches).cloned().collect(),
         unfinished: phases.unfinished.clone(),
+        garbage: phases.garbage.iter().flat_map(|one| one.keys.clone()).collect(),
+        uploads: phases.uploads.clone(),
         withdrawn: phases.withdrawn.clone(),
     };
     let mut announced = None;

@@ -1,24 +1,23 @@
 //! Reads what the plan looks at: every part by itself, so that one that cannot be read does not hide the
 //! others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use futures::{StreamExt, TryStreamExt, stream};
-
+use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
-use super::keep::later;
+use super::keep::{earlier, later};
 use super::rule::{Period, Rule, Rules};
-use super::stock::{self, Batch, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
+use super::stock::{self, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
+use super::{folders, reports};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
-use crate::archive::manifest::{self, SnapshotKind};
 use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
-use crate::config::{Class, Config, class_of};
+use crate::config::{Class, Config, Expire, class_of};
 use crate::error::{Error, Kind, Result};
+use crate::inventory::Inventory;
 use crate::inventory::take::{Wanted, stored_wal};
-use crate::inventory::{Inventory, Look};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
 use crate::repository::holds::{HoldLook, Removal};
@@ -28,22 +27,33 @@ use crate::repository::suspicions::StoredSuspicion;
 use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
 
-/// Folders listed at a time.
-const LISTED_AT_ONCE: usize = 8;
 /// Holds that are named of those that are not known.
 const HOLDS_NAMED_MAX: usize = 5;
 
-/// What is stored. `broken` are snapshots that a check found damaged; `tenants` those that are backed up.
+/// What is looked for, and who is believed.
+pub struct LookRequest<'a> {
+    /// Whose manifests.
+    pub trust: &'a Trust,
+    /// Whose checkpoints.
+    pub evidence: &'a TrustedEvidenceKeys,
+    /// The tenants that are backed up.
+    pub tenants: Known<BTreeSet<TenantName>>,
+    /// How old garbage is when it goes.
+    pub expire: &'a Expire,
+    /// The time for which the plan is made, by the clock of this host.
+    pub at: Timestamp,
+}
+
+/// What is stored. `broken` are snapshots that a check found damaged.
 ///
 /// # Errors
 /// Those of the store, where not even the snapshots can be listed.
 pub async fn take(
     repository: &Repository,
-    trust: &Trust,
-    evidence: &TrustedEvidenceKeys,
-    tenants: Known<BTreeSet<TenantName>>,
+    request: LookRequest<'_>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
+    let LookRequest { trust, evidence, tenants, expire, at } = request;
     let inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
     let items = stock::items(&inventory, &broken(&inventory));
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
@@ -52,19 +62,64 @@ pub async fn take(
         unknown => unknown,
     };
     let (holds, not_removed) = holds(repository, trust).await;
+    let mut garbage = Garbage::default();
+    let snapshots = layout::snapshots(repository.instance());
+    let mut unfinished = match folders::list(repository, &snapshots, &mut garbage).await {
+        Ok(folders) => {
+            let parts = folders::parts(repository, trust, &inventory, &folders, (expire, &mut garbage)).await;
+            note(&mut garbage, "objects that no manifest names", parts);
+            folders::unfinished(&folders, &inventory)
+        }
+        Err(e) => {
+            note(&mut garbage, "the folders of snapshots", Err(e));
+            Vec::new()
+        }
+    };
+    let arrivals = layout::arrivals(repository.instance());
+    let batches = match folders::list(repository, &arrivals, &mut garbage).await {
+        Ok(folders) => {
+            let (batches, without_manifest) = folders::batches(&folders);
+            unfinished.extend(without_manifest);
+            Known::All(batches)
+        }
+        Err(e) => Known::Unknown(e.line()),
+    };
+    let releases: Known<Vec<ReleasePoint>> = releases(repository, evidence).await.into();
+    let suspicions = suspicions(repository, trust, &mut garbage).await.into();
+    let probes = folders::probes(repository, expire, &mut garbage).await;
+    note(&mut garbage, "remains of tests of the store", probes);
+    let old = reports::old(repository, trust, &releases, (expire, at), &mut garbage).await;
+    note(&mut garbage, "reports of drills", old);
+    let prefix = layout::instance_prefix(repository.instance());
+    match repository.store().abandoned_uploads(&prefix, earlier(at, expire.grace)).await {
+        Ok(uploads) => garbage.uploads = uploads,
+        Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => garbage.notes.push(format!(
+            "uploads that were never finished could not be listed, and may cost money: {}",
+            e.line()
+        )),
+        Err(e) => note(&mut garbage, "uploads that were never finished", Err(e)),
+    }
     Ok(Stock {
         unread: stock::unread(&inventory),
         not_believed: stock::not_believed(&inventory),
-        unfinished: unfinished(repository, &inventory).await,
-        batches: batches(repository).await.into(),
+        unfinished,
+        batches,
         wal: wal(repository, trust, &inventory).await.into(),
-        releases: releases(repository, evidence).await.into(),
+        releases,
         holds,
         not_removed,
-        suspicions: suspicions(repository, trust).await.into(),
+        suspicions,
         items,
         tenants,
+        garbage,
     })
+}
+
+/// Notes what could not be read: nothing of it goes.
+fn note(garbage: &mut Garbage, what: &str, looked: Result<()>) {
+    if let Err(e) = looked {
+        garbage.unknown.push(format!("{what} (none is deleted): {}", e.line()));
+    }
 }
 
 impl<T> From<Result<T>> for Known<T> {
@@ -74,45 +129,6 @@ impl<T> From<Result<T>> for Known<T> {
             Err(e) => Known::Unknown(e.line()),
         }
     }
-}
-
-/// Snapshots without a manifest, each with the time of its newest object; none where that is not known.
-async fn unfinished(repository: &Repository, inventory: &Inventory) -> Vec<(SnapshotId, Option<Timestamp>)> {
-    let without = inventory.snapshots.iter().filter(|(_, look)| matches!(look, Look::Unfinished));
-    stream::iter(without.map(|(id, _)| id.clone()).collect::<Vec<_>>())
-        .map(|id| async move {
-            let folder = layout::snapshot(repository.instance(), &id);
-            let times = repository.store().list(&folder).map_ok(|info| info.modified);
-            let times: Result<Vec<Timestamp>> = times.try_collect().await;
-            (id, times.ok().and_then(|times| times.into_iter().max()))
-        })
-        .buffered(LISTED_AT_ONCE)
-        .collect()
-        .await
-}
-
-/// The batches, oldest first. One without a manifest is being written, or was cut short: it stays.
-async fn batches(repository: &Repository) -> Result<Vec<Batch>> {
-    let folder = layout::arrivals(repository.instance());
-    let mut found: BTreeMap<String, (u64, Option<Timestamp>)> = BTreeMap::new();
-    let mut listed = repository.store().list(&folder);
-    while let Some(info) = listed.try_next().await? {
-        let Some((of, name)) = info.key.rsplit_once('/') else { continue };
-        let batch = found.entry(of.to_owned()).or_default();
-        batch.0 += info.bytes;
-        if name == manifest::NAME {
-            batch.1 = Some(info.modified);
-        }
-    }
-    let batch = |(folder, (bytes, stored_at)): (String, (u64, Option<Timestamp>))| {
-        let id: SnapshotId = folder.rsplit('/').next()?.parse().ok()?;
-        let is_own = id.kind() == SnapshotKind::Arrivals.as_str()
-            && layout::snapshot(repository.instance(), &id) == folder;
-        is_own.then_some(Batch { id, stored_at: stored_at?, bytes })
-    };
-    let mut batches: Vec<Batch> = found.into_iter().filter_map(batch).collect();
-    batches.sort_by(|a, b| (a.stored_at, &a.id).cmp(&(b.stored_at, &b.id)));
-    Ok(batches)
 }
 
 /// Every object of WAL: an inventory leaves out those that others cover.
@@ -151,15 +167,28 @@ fn segment_size<'a>(inventory: &Inventory, names: impl Iterator<Item = &'a WalNa
     stated.unwrap_or_else(|| segment_bytes(names))
 }
 
-async fn suspicions(repository: &Repository, trust: &Trust) -> Result<Vec<GoodBefore>> {
+async fn suspicions(
+    repository: &Repository,
+    trust: &Trust,
+    garbage: &mut Garbage,
+) -> Result<Vec<GoodBefore>> {
     let origin = repository.origin().await?;
     let Some(trusted) = trust.trusted() else { return Ok(Vec::new()) }; // nothing unsigned counts
-    let stored = repository.suspicions(&origin, &trusted).await?.into_iter();
-    let of = |(record, stored_at): StoredSuspicion| {
+    let mut found = Vec::new();
+    for StoredSuspicion { record, stored_at, bytes } in repository.suspicions(&origin, &trusted).await? {
         let until = later(stored_at, record.keep());
-        GoodBefore { suspicious: record.snapshot, good: record.good, until }
-    };
-    Ok(stored.map(of).collect())
+        let stored = repository.suspicion_record(&record.snapshot);
+        garbage.pieces.push(Piece {
+            sort: Sort::Suspicion,
+            name: stored.key.clone(),
+            keys: vec![stored.key, stored.signature_key],
+            stored_at,
+            bytes,
+            over: until,
+        });
+        found.push(GoodBefore { suspicious: record.snapshot, good: record.good, until });
+    }
+    Ok(found)
 }
 
 async fn releases(repository: &Repository, trusted: &TrustedEvidenceKeys) -> Result<Vec<ReleasePoint>> {
@@ -237,6 +266,7 @@ fn release_point(checkpoint: &Checkpoint, stored_at: Timestamp) -> ReleasePoint 
         tenants: checkpoint.scope.tenants.clone(),
         names: names.collect(),
         point: checkpoint.point.as_ref().map(|point| (TimelineId(point.timeline), point.lsn)),
+        drill: checkpoint.drill.as_ref().map(|drill| drill.id.clone()),
     }
 }
 

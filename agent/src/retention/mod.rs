@@ -6,6 +6,8 @@
 //! of a plan is announced and what is deleted; [`apply`] does it.
 
 pub mod apply;
+mod folders;
+pub mod garbage;
 pub mod hold;
 pub mod holding;
 mod keep;
@@ -15,6 +17,7 @@ mod model;
 pub mod phases;
 pub mod plan;
 pub mod reason;
+mod reports;
 pub mod rule;
 pub mod stock;
 pub mod wal;

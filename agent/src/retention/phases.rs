@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::garbage::{Piece, Sort};
 use super::keep::{earlier, later};
 use super::plan::ExpiryPlan;
 use super::stock::{Known, Stock, WalItem};
@@ -11,6 +12,7 @@ use crate::archive::tombstone::{Named, WalRange};
 use crate::clock::Timestamp;
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, SnapshotId};
+use crate::store::UnfinishedUpload;
 
 /// How long after its grace a tombstone counts: later, the same must be announced again.
 const COUNTS_FOR: Duration = Duration::from_secs(7 * 86_400);
@@ -37,6 +39,10 @@ pub struct Phases {
     pub unfinished: Vec<SnapshotId>,
     /// Deleted now: every object of one of these ranges that was stored at its time.
     pub wal: Vec<WalItem>,
+    /// Deleted now: garbage.
+    pub garbage: Vec<Piece>,
+    /// Removed now, and never announced: what was never finished is no object that anybody could read.
+    pub uploads: Vec<UnfinishedUpload>,
     /// Announced now: deleted a grace later at the earliest.
     pub announced: Named,
     /// The size of that.
@@ -50,11 +56,13 @@ pub struct Phases {
 impl Phases {
     /// Whether nothing is to be done now.
     pub fn is_nothing(&self) -> bool {
-        let Phases { snapshots, batches, unfinished, wal, announced, withdrawn, .. } = self;
+        let Phases { snapshots, batches, unfinished, wal, garbage, uploads, announced, withdrawn, .. } = self;
         snapshots.is_empty()
             && batches.is_empty()
             && unfinished.is_empty()
             && wal.is_empty()
+            && garbage.is_empty()
+            && uploads.is_empty()
             && announced.is_empty()
             && withdrawn.is_empty()
     }
@@ -116,6 +124,17 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
             Step::Announce => drop(phases.announced.unfinished.insert(id.clone())),
         }
     }
+    for one in &plan.garbage {
+        match step(&|named| named.garbage.contains(&one.name)) {
+            Step::Delete => phases.garbage.push(one.clone()),
+            Step::Wait => {}
+            Step::Announce => {
+                phases.announced.garbage.insert(one.name.clone());
+                phases.announced_bytes += one.bytes;
+            }
+        }
+    }
+    phases.uploads = plan.uploads.clone();
     let (ripe, named) = (Ranges::of(&ripe), Ranges::of(&named));
     let mut announced = Vec::new();
     for item in &plan.wal {
@@ -208,16 +227,22 @@ fn ranges(items: &[WalItem]) -> Vec<WalRange> {
     found
 }
 
-/// How much of what is stored a run announces: the larger of its shares of snapshots and of bytes, from 0 to
-/// 1.
-pub fn share(stock: &Stock, phases: &Phases) -> f64 {
+/// How much of what is stored a run announces: the largest of its shares of snapshots, of drill reports and
+/// of bytes, from 0 to 1.
+pub fn share(stock: &Stock, plan: &ExpiryPlan, phases: &Phases) -> f64 {
     let wal = match &stock.wal {
         Known::All(wal) => wal.items.iter().map(|item| item.bytes).sum(),
         Known::Unknown(_) => 0,
     };
     let snapshots: u64 = stock.items.iter().map(|item| item.bytes).sum();
     let batches: u64 = stock.batches().iter().map(|batch| batch.bytes).sum();
+    let garbage: u64 = stock.garbage.pieces.iter().map(|piece| piece.bytes).sum();
     let of = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
-    let bytes = of(phases.announced_bytes as f64, (wal + snapshots + batches) as f64);
-    bytes.max(of(phases.announced.snapshots.len() as f64, stock.items.len() as f64))
+    let bytes = of(phases.announced_bytes as f64, (wal + snapshots + batches + garbage) as f64);
+    let is_new_report =
+        |one: &&Piece| one.sort == Sort::Drill && phases.announced.garbage.contains(&one.name);
+    let reports = plan.garbage.iter().filter(is_new_report).count();
+    bytes
+        .max(of(phases.announced.snapshots.len() as f64, stock.items.len() as f64))
+        .max(of(reports as f64, stock.garbage.reports as f64))
 }

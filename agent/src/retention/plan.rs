@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::garbage::Piece;
 use super::keep::{earlier, kept, later};
 use super::reason::Reason;
 use super::rule::Rules;
@@ -17,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::pick::MARGIN;
 use crate::names::{SnapshotId, TenantName, counted};
+use crate::store::UnfinishedUpload;
 
 /// How far the rules' time may run beyond the newest thing that is stored: where backups stop, expiry stops.
 const STANDS_STILL_AFTER: Duration = Duration::from_secs(86_400);
@@ -64,6 +66,14 @@ pub struct ExpiryPlan {
     pub unfinished: Vec<SnapshotId>,
     /// WAL that goes.
     pub wal: Vec<WalItem>,
+    /// What belongs to no snapshot and is old.
+    pub garbage: Vec<Piece>,
+    /// Uploads that nobody will finish.
+    pub uploads: Vec<UnfinishedUpload>,
+    /// Objects that Lifeboat did not write: a person looks at them.
+    pub foreign: Vec<String>,
+    /// How many more of these there are.
+    pub foreign_more: usize,
     /// Snapshots that stay.
     pub stays: Vec<Stays>,
     /// Batches that stay.
@@ -80,7 +90,9 @@ impl ExpiryPlan {
     /// The bytes that are freed.
     pub fn bytes(&self) -> u64 {
         let snapshots = self.snapshots.iter().chain(&self.batches).map(|one| one.bytes);
-        snapshots.sum::<u64>() + self.wal.iter().map(|one| one.bytes).sum::<u64>()
+        let garbage = self.garbage.iter().map(|one| one.bytes).sum::<u64>();
+        let uploads = self.uploads.iter().map(|one| one.bytes).sum::<u64>();
+        snapshots.sum::<u64>() + self.wal.iter().map(|one| one.bytes).sum::<u64>() + garbage + uploads
     }
 }
 
@@ -151,6 +163,9 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
         Known::All(wal) => kept.wal.goes(wal),
         Known::Unknown(_) => Vec::new(),
     };
+    let pieces = stock.garbage.pieces.iter().filter(|one| one.over <= counted_from);
+    let begun_before = earlier(now, rules.grace);
+    let uploads = stock.garbage.uploads.iter().filter(|one| one.touched_at < begun_before);
     Ok(ExpiryPlan {
         now,
         counted_from,
@@ -159,6 +174,10 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
         batches,
         unfinished,
         wal,
+        garbage: pieces.cloned().collect(),
+        uploads: uploads.cloned().collect(),
+        foreign: stock.garbage.foreign.clone(),
+        foreign_more: stock.garbage.foreign_more,
         stays,
         all_wal_stays: kept.wal.all().cloned(),
         wal_stays: kept.wal.into_spans(),
@@ -168,7 +187,7 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
 
 /// What a person should know of what is stored.
 fn notes(stock: &Stock) -> Vec<String> {
-    let mut notes = Vec::new();
+    let mut notes = stock.garbage.notes.clone();
     let lacking = stock.items.iter().filter(|item| !item.whole).count();
     if lacking > 0 {
         notes.push(format!(

@@ -15,6 +15,7 @@ use crate::inventory::pick::MARGIN;
 use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
+use crate::retention::garbage::Garbage;
 use crate::retention::hold::Hold;
 
 /// A snapshot that is believed.
@@ -121,6 +122,8 @@ pub struct ReleasePoint {
     pub names: BTreeSet<SnapshotId>,
     /// The restore point, where there is one.
     pub point: Option<(TimelineId, Lsn)>,
+    /// The report of a drill that its evidence names.
+    pub drill: Option<String>,
 }
 
 /// The last good snapshots before a suspicious one.
@@ -178,6 +181,8 @@ pub struct Stock {
     pub suspicions: Known<Vec<GoodBefore>>,
     /// Every tenant: one of which no backup is stored may have files in batches.
     pub tenants: Known<BTreeSet<TenantName>>,
+    /// What belongs to none of all that.
+    pub garbage: Garbage,
 }
 
 impl Stock {
@@ -216,7 +221,7 @@ impl Stock {
         let snapshots = self.unread.iter().chain(&self.not_believed);
         let snapshots = snapshots.map(|(id, why)| format!("snapshot {id}: {why}"));
         let holds = self.not_removed.iter().map(|why| format!("{why} (the hold still holds)"));
-        parts.chain(holds).chain(snapshots).collect()
+        parts.chain(holds).chain(snapshots).chain(self.garbage.unknown.iter().cloned()).collect()
     }
 }
 

@@ -74,6 +74,22 @@ impl Local {
         .await
     }
 
+    /// The files below `prefix` that were never published.
+    pub(super) async fn staged(&self, prefix: &str) -> Result<Vec<String>> {
+        let (local, prefix) = (self.clone(), prefix.to_owned());
+        blocking(move || {
+            let mut found = Vec::new();
+            let (mut dirs, mut linked) = (vec![prefix], Linked::new());
+            while let Some(dir) = dirs.pop() {
+                let entries = local.entries(&dir, &mut linked)?;
+                found.extend(entries.staged);
+                dirs.extend(entries.dirs);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
     /// Removes staged files that are older than `age_min`; see [`super::Store::clean_leftovers`].
     pub(super) async fn clean_leftovers(
         &self,

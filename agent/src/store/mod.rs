@@ -15,6 +15,7 @@
 //! This module writes local directories itself, not with `object_store`'s file system, which overwrites on
 //! large uploads and leaves file modes to the umask.
 
+mod abandoned;
 mod address;
 mod azure;
 mod certificates;
@@ -54,6 +55,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
+pub use abandoned::UnfinishedUpload;
 pub use options::StoreOptions;
 pub use remove::Removed;
 pub use upload::Upload;

@@ -83,7 +83,7 @@ fn obey(s3: &S3, file: &str) -> Planned {
 fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
     let (cluster, s3) = (Cluster::start_default(), S3::start());
     let site = Site::s3(&cluster, &s3, "odoo");
-    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let tenant = small_tenant(&cluster, &site.data_dir(), "shop", 5);
     let days = |days: u64| Duration::from_secs(days * 86_400);
     for at in [5, 4, 3, 2, 1, 0] {
         site.backup(&["--tenant", "shop"]).run().ok();
@@ -103,17 +103,44 @@ fn the_policy_of_expire_lets_it_delete_and_read_no_content() {
         let run = site.run(&args).env("LIFEBOAT_ODOO_TENANTS", "shop").env("LIFEBOAT_EXPIRE_KEY_FILE", key);
         run.env("LIFEBOAT_EXPIRE_MAX_PERCENT", "80").run()
     };
+    site.drill("shop", "").run().ok();
+    s3.age("odoo/instances/prod/drills", days(600));
+    site.drill("shop", "").run().ok();
+    // What was left of a backup that was killed, and a test of the store.
+    let left = |key: &str| {
+        let file = s3.object(key);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "left").unwrap();
+        s3.age(key, days(5));
+    };
+    let own = s3.keys("odoo/instances/prod/snapshots").pop().unwrap();
+    left(&format!("{}/packs/000077.tar.zst.age", own.split_once("/packs/").unwrap().0));
+    left("odoo/probes/probe-0011");
+    let hangs = s3.plan(faults::on("POST", "uploadId").first(1).hang());
+    let mut noise = vec![0; 24 << 20];
+    let mut random = std::fs::File::open("/dev/urandom").unwrap();
+    std::io::Read::read_exact(&mut random, &mut noise).unwrap();
+    tenant.filestore().put(&noise);
+    let killed = site.backup(&["--kind", "filestore", "--tenant", "shop"]).spawn();
+    hangs.wait_fired();
+    killed.kill9();
+    s3.age_uploads(days(5), true);
     let before = s3.keys("odoo");
     let denied = obey(&s3, "expire-policy.json");
     let first = expire(&["--yes"]).ok().json();
     assert_eq!(s3.keys("odoo").len(), before.len() + 2, "a tombstone and its signature: {first}");
+    assert_eq!((&first["done"]["uploads"], s3.open_uploads()), (&1.into(), 0), "{first}");
     s3.age("odoo/instances/prod/expiry", days(1) + Duration::from_secs(60));
     let second = expire(&["--yes"]).ok().json();
     assert!(second["done"]["snapshots"].as_u64().unwrap() >= 2, "{second}");
     assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
     let now = s3.keys("odoo");
     let gone: Vec<&String> = before.iter().filter(|key| !now.contains(key)).collect();
-    assert!(!gone.is_empty() && gone.iter().all(|key| key.contains("/snapshots/")), "{gone:?}");
+    for folder in ["/snapshots/", "/drills/", "/probes/", "/packs/000077"] {
+        assert!(gone.iter().any(|key| key.contains(folder)), "{folder}: {gone:?}");
+    }
+    let may_go = |key: &&&String| ["/snapshots/", "/drills/", "/probes/"].iter().any(|of| key.contains(of));
+    assert_eq!(gone.iter().filter(may_go).count(), gone.len(), "{gone:?}");
     s3.faults().clear();
 
     // A host that backs up believes these tombstones only if it knows the key; verify names strange ones.

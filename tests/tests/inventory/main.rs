@@ -4,6 +4,7 @@
 
 mod clocks;
 mod expire;
+mod garbage;
 mod holds;
 mod lineage;
 mod plans;

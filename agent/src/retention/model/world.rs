@@ -10,6 +10,7 @@ use crate::archive::manifest::SnapshotKind;
 use crate::archive::wal_history::Ancestor;
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
+use crate::retention::garbage::Garbage;
 use crate::retention::hold::{Held, Hold};
 use crate::retention::phases::Pending;
 use crate::retention::rule::{Period, Rule, Rules};
@@ -323,7 +324,7 @@ impl World {
         let release: ReleaseId = format!("r{}", self.number).parse().unwrap();
         let (stored_at, point) = (at(self.now), Some((self.timeline, Lsn(self.lsn))));
         let tenants = self.tenants.clone();
-        self.releases.push(ReleasePoint { release, stored_at, tenants, names, point });
+        self.releases.push(ReleasePoint { release, stored_at, tenants, names, point, drill: None });
     }
 
     pub(super) fn hold(&mut self) {
@@ -397,6 +398,7 @@ impl World {
             not_removed: Vec::new(),
             suspicions: Known::All(Vec::new()),
             tenants: Known::All(self.tenants.iter().cloned().collect()),
+            garbage: Garbage::default(),
         }
     }
 }

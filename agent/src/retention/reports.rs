@@ -1,0 +1,104 @@
+//! Which reports of drills are old: the newest of each tenant stays, and so does one that the evidence of a
+//! release names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt;
+
+use super::garbage::{Garbage, Piece, Sort};
+use super::keep::later;
+use super::stock::{Known, ReleasePoint};
+use crate::archive::drill;
+use crate::clock::Timestamp;
+use crate::config::Expire;
+use crate::error::Result;
+use crate::inventory::drills;
+use crate::names::TenantName;
+use crate::repository::snapshots::Trust;
+use crate::repository::{Repository, layout};
+
+/// Reports that are read in one run; old ones that were not read go with a later run.
+const READ_MAX: usize = 2_000;
+
+/// A report as it was listed.
+#[derive(Default)]
+struct Listed {
+    keys: Vec<String>,
+    newest: Timestamp,
+    bytes: u64,
+}
+
+/// Adds the reports that are older than `expire.drills` at `at`, and that nothing keeps.
+///
+/// # Errors
+/// Those of the store: then it is not known which is the newest of a tenant.
+pub async fn old(
+    repository: &Repository,
+    trust: &Trust,
+    releases: &Known<Vec<ReleasePoint>>,
+    (expire, at): (&Expire, Timestamp),
+    garbage: &mut Garbage,
+) -> Result<()> {
+    let folder = layout::drills(repository.instance());
+    let mut reports: BTreeMap<String, Listed> = BTreeMap::new();
+    let mut listed = repository.store().list(&folder);
+    while let Some(info) = listed.try_next().await? {
+        let below = info.key.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
+        match below.and_then(|rest| rest.split_once('/')).filter(|_| info.odd.is_none()) {
+            Some((name, _)) => {
+                let report = reports.entry(name.to_owned()).or_default();
+                report.newest = report.newest.max(info.modified);
+                report.bytes += info.bytes;
+                report.keys.push(info.key);
+            }
+            None => garbage.add_foreign(info.key),
+        }
+    }
+    garbage.reports = reports.len();
+    let Known::All(releases) = releases else { return Ok(()) }; // any of them may name any report
+    let named: BTreeSet<&str> = releases.iter().filter_map(|one| one.drill.as_deref()).collect();
+    let mut newest_first: Vec<(String, Listed)> = reports.into_iter().collect();
+    newest_first.sort_by(|a, b| (b.1.newest, &b.0).cmp(&(a.1.newest, &a.0)));
+    let first_old = newest_first.partition_point(|(_, one)| later(one.newest, expire.drills) > at);
+    let old = newest_first.split_off(first_old);
+    // The oldest first, where there are too many.
+    let mut candidates = Vec::new();
+    for (name, one) in old.into_iter().rev().take(READ_MAX) {
+        candidates.push((tenant(repository, trust, &name).await?, name, one));
+    }
+    let mut lacks: BTreeSet<TenantName> = candidates.iter().filter_map(|(whose, ..)| whose.clone()).collect();
+    for (name, _) in newest_first.iter().take(READ_MAX) {
+        if lacks.is_empty() {
+            break;
+        }
+        if let Some(whose) = tenant(repository, trust, name).await? {
+            lacks.remove(&whose);
+        }
+    }
+    for (whose, name, mut one) in candidates.into_iter().rev() {
+        // The newest one of a tenant without a newer report.
+        let is_newest = whose.is_some_and(|whose| lacks.remove(&whose));
+        if is_newest || named.contains(name.as_str()) {
+            continue;
+        }
+        one.keys.sort_by_key(|key| !key.ends_with(drill::JSON));
+        garbage.pieces.push(Piece {
+            sort: Sort::Drill,
+            name: format!("{folder}/{name}"),
+            keys: one.keys,
+            stored_at: one.newest,
+            bytes: one.bytes,
+            over: later(one.newest, expire.drills),
+        });
+    }
+    Ok(())
+}
+
+/// The tenant of a report; `None` where it is not believed.
+async fn tenant(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<TenantName>> {
+    match drills::read(repository, trust, name).await {
+        Ok(report) => Ok(report.map(|report| report.tenant)),
+        Err(e) if e.is_damage() => Ok(None),
+        Err(e) => Err(e),
+    }
+}
