@@ -5,7 +5,7 @@ use crate::daemon::due::Job;
 
 /// Whether a job backs up databases.
 pub fn backs_up(job: &Job) -> bool {
-    !["filestore", "configuration"].contains(&job.name.as_str())
+    !["filestore", "configuration", "expire"].contains(&job.name.as_str())
 }
 
 /// Warnings about a schedule that is allowed but is probably a mistake.
@@ -29,7 +29,6 @@ pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
 pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
     let job = |scheduled: Scheduled<'_>| {
         let mut arguments = arguments.to_vec();
-        arguments.push("backup".to_owned());
         arguments.extend(words(config, scheduled.work).into_iter().map(str::to_owned));
         let key = scheduled.key;
         let name = key.strip_prefix("schedule.").unwrap_or(&key).to_owned();
@@ -38,15 +37,19 @@ pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
     config.scheduled().into_iter().map(job).collect()
 }
 
-/// The arguments of `lifeboat backup` for this work.
+/// The command for this work, and its arguments.
 fn words<'c>(config: &'c Config, work: Work<'c>) -> Vec<&'c str> {
     match work {
-        Work::Backup => config.classes_with_backup().flat_map(|class| ["--all-but-class", class]).collect(),
-        Work::Class(class) => vec!["--class", class],
-        Work::Filestore => vec!["--kind", "filestore"],
-        Work::Base => vec!["--kind", "base"],
-        Work::BaseFull => vec!["--kind", "base", "--full"],
-        Work::Configuration => vec!["--kind", "config"],
+        Work::Backup => {
+            let others = config.classes_with_backup().flat_map(|class| ["--all-but-class", class]);
+            ["backup"].into_iter().chain(others).collect()
+        }
+        Work::Class(class) => vec!["backup", "--class", class],
+        Work::Filestore => vec!["backup", "--kind", "filestore"],
+        Work::Base => vec!["backup", "--kind", "base"],
+        Work::BaseFull => vec!["backup", "--kind", "base", "--full"],
+        Work::Configuration => vec!["backup", "--kind", "config"],
+        Work::Expire => vec!["expire", "--yes"],
     }
 }
 
@@ -74,6 +77,13 @@ mod tests {
             config("configuration.files = [\"/etc/odoo\"]\nschedule.configuration = \"7 * * * *\"\n");
         let called = jobs(&captured, &[]);
         assert_eq!(called[0].arguments, ["backup", "--kind", "config"]);
+        let expires = config("expire.key_file = \"/k\"\nschedule.expire = \"7 5 * * *\"\n");
+        let called = jobs(&expires, &[]);
+        assert_eq!(
+            (called[0].name.as_str(), called[0].arguments.join(" ").as_str()),
+            ("expire", "expire --yes")
+        );
+        assert!(!backs_up(&called[0]));
         assert!(!backs_up(&called[0]) && notes(&captured, &called)[0].contains("never backs up a database"));
     }
 

@@ -12,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backup::follow::{self, Followed};
 use crate::catalog::last_checkpoint::LastCheckpoint;
+use crate::catalog::last_expire::LastExpire;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -84,6 +85,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         doubt_file: state.doubt_file(),
         suspicion_dir: state.suspicion_dir(),
         checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
+        expire_file: LastExpire::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();

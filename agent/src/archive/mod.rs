@@ -2,6 +2,7 @@
 //! passes readers and writers. docs/format.md describes it; golden files of each version are committed and
 //! must always decode.
 
+pub mod absence;
 pub mod base;
 pub mod blake3;
 pub mod compress;

@@ -2,6 +2,7 @@
 
 pub mod base;
 mod batches;
+mod census;
 pub mod configuration;
 mod dump;
 mod file_reader;
@@ -217,6 +218,11 @@ async fn all(
             }
             Err(e) => report.failures.push((name.to_string(), e)),
         }
+    }
+    let stored = report.tenants.iter().map(|done| done.tenant.clone()).collect();
+    match census::take(job, config, &stored).await {
+        Ok(notes) => report.notes.extend(notes),
+        Err(e) => report.notes.push(format!("whether databases are gone was not recorded: {}", e.line())),
     }
     Ok(())
 }

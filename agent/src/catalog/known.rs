@@ -4,6 +4,7 @@
 //! One zstd stream: a JSON line of [`Known`], then a complete index (`archive::index`). Replaced as a whole,
 //! after the snapshot that it describes exists.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,18 @@ pub struct Known {
     pub chain: Vec<SnapshotId>,
     /// Snapshots whose packs hold some of the files.
     pub sources: Vec<SnapshotId>,
+    /// How much of each of them the list needs; empty in records of older versions.
+    #[serde(default)]
+    pub held: BTreeMap<SnapshotId, SourceBytes>,
+}
+
+/// The files in the packs of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceBytes {
+    /// Size of all of them, where it is known.
+    pub stored: Option<u64>,
+    /// Size of those that the list still needs.
+    pub alive: u64,
 }
 
 type Input = BufReader<zstd::Decoder<'static, BufReader<File>>>;

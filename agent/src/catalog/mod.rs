@@ -1,6 +1,7 @@
 //! What this host records for itself: the state directory. All of it may be lost: the next backup then reads
 //! everything again and says so.
 
+pub mod census;
 pub mod checkpoints;
 pub mod copies;
 pub mod doubt;
@@ -9,6 +10,7 @@ pub mod known;
 pub mod known_base;
 pub mod known_scratch;
 pub mod last_checkpoint;
+pub mod last_expire;
 pub mod proven;
 pub mod runs;
 mod sqlite;

@@ -50,7 +50,7 @@ impl Dumps {
         let request = BackupRequest {
             tenants: tenants.to_vec(),
             classes: OfClasses::All,
-            kinds: Kinds { dump: true, filestore: work.config.odoo.data_dir.is_some() },
+            kinds: Kinds { dump: true, filestore: work.config.odoo.data_dir.is_some(), full: false },
             release: Some(work.request.release.id.clone()),
         };
         let report = backup::run(work.config, request, work.progress.clone(), work.cancel.clone()).await?;

@@ -54,7 +54,7 @@ pub struct Args {
     /// Store only this kind; may be repeated [default: dump and filestore]
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<WantedKind>,
-    /// With --kind base: store every file again, not only the blocks that changed
+    /// With --kind base or filestore: store every file again, not only what changed
     #[arg(long)]
     full: bool,
     /// With --kind config: store this file or folder too, as it is; may be repeated
@@ -98,8 +98,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if !args.attach.is_empty() && !wants(WantedKind::Config) {
         return Err(Error::new(Kind::Usage, "--attach goes with --kind config"));
     }
-    if args.full && !wants(WantedKind::Base) {
-        return Err(Error::new(Kind::Usage, "--full goes with --kind base"));
+    if args.full && !wants(WantedKind::Base) && !wants(WantedKind::Filestore) {
+        return Err(Error::new(Kind::Usage, "--full goes with --kind base or --kind filestore"));
     }
     let release = match args.release {
         Some(release) => Some(release),
@@ -114,8 +114,11 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if wants(WantedKind::Config) {
         return backup_configuration::run(&config, release, &args.attach, app).await;
     }
-    let kinds =
-        Kinds { dump: both || wants(WantedKind::Dump), filestore: both || wants(WantedKind::Filestore) };
+    let kinds = Kinds {
+        dump: both || wants(WantedKind::Dump),
+        filestore: both || wants(WantedKind::Filestore),
+        full: args.full,
+    };
     let classes = match (args.class.is_empty(), args.all_but_class.is_empty()) {
         (true, true) => OfClasses::All,
         (false, _) => OfClasses::Only(args.class),

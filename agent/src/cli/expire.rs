@@ -9,6 +9,7 @@ use super::{App, Done, print};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::signature::SigningKey;
 use crate::backup::all_tenants;
+use crate::catalog::last_expire::{ExpireRun, LastExpire};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -66,40 +67,57 @@ pub struct Args {
     stored_only: bool,
 }
 
-/// Plans, asks, announces and deletes.
+/// Plans, asks, announces and deletes; what it came to is remembered on this host.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
+    let (is_dry, is_by_hand) = (args.dry_run, !args.yes);
+    let outcome = expire(args, app, &config).await;
+    if let Err(e) = &outcome
+        && !is_dry
+        && !is_by_hand
+    {
+        let file = LastExpire::file(&config.state_dir, &config.instance);
+        let mut last = LastExpire::read(&file)?;
+        last.failed = Some((clock::now(), e.line()));
+        last.keep(&file)?;
+    }
+    outcome
+}
+
+async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     // What nobody signed must not decide what is deleted.
     let trust = Trust::keys(&config.signing.trusted_keys)?;
-    let signing = match signing_key(&config) {
+    let signing = match signing_key(config) {
         Ok(key) => Some(key),
         Err(_) if args.dry_run => None,
         Err(e) => return Err(e),
     };
     let evidence = TrustedEvidenceKeys::configured(&config.checkpoint)?;
-    let repository = Repository::configured(&config).await?;
-    let tenants = tenants(&config, args.stored_only).await;
+    let repository = Repository::configured(config).await?;
+    let tenants = tenants(config, args.stored_only).await;
     let broken = |inventory: &_| {
-        let (verified, _) = remembered::recall(&config, &repository);
+        let (verified, _) = remembered::recall(config, &repository);
         remembered::broken(inventory, &verified).into_iter().cloned().collect()
     };
     let at = args.as_of.map_or_else(clock::now, |at| at.0);
-    let request = LookRequest { trust: &trust, evidence: &evidence, tenants, expire: &config.expire, at };
+    let named = config.odoo.tenants.iter().cloned().collect();
+    let expire = &config.expire;
+    let request = LookRequest { trust: &trust, evidence: &evidence, tenants, named, expire, at };
     let stock = look::take(&repository, request, broken).await?;
     let looked = clock::instant();
-    let rules = look::rules(&config, &stock)?;
+    let rules = look::rules(config, &stock)?;
     let now = store_time(&repository).await?;
     let clock = args.as_of.map_or(Clock::Store(now), |at| Clock::AsOf(at.0));
     let plan = plan(&stock, &rules, clock)?;
     let origin = repository.origin().await?;
-    let mut announcers = announcers(&config)?;
+    let mut announcers = announcers(config)?;
     if let Some(key) = &signing {
         announcers = announcers.with(key);
     }
     let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
     let phases = phases(&stock, &plan, &pending, config.expire.grace);
     let shown = Shown {
-        config: &config,
+        config,
         repository: repository.store().url(),
         plan: &plan,
         phases: &phases,
@@ -119,7 +137,22 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     if !app.json || !args.yes {
         print::err_text(&shown.text());
     }
+    let holds = match &stock.holds {
+        Known::All(holds) => holds.iter().filter(|hold| hold.removed.is_none()).count(),
+        Known::Unknown(_) => 0,
+    };
+    let mut came_to = ExpireRun {
+        at: now,
+        snapshots: 0,
+        freed_bytes: 0,
+        announced_bytes: 0,
+        failed: 0,
+        not_known: shown.unknown.len() + shown.not_believed.len(),
+        pending: phases.waiting,
+        holds,
+    };
     if phases.is_nothing() {
+        remember(config, came_to)?;
         app.print(&shown.json(), || "nothing is to be announced or deleted now".to_owned())?;
         return Ok(known);
     }
@@ -133,10 +166,22 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             .next("run lifeboat expire again"));
     }
     let applied = apply::apply(&repository, &origin, &signing, &stock, &plan, &phases).await?;
+    came_to.snapshots = applied.erased.snapshots + applied.erased.batches;
+    came_to.freed_bytes = phases.deleted_bytes;
+    came_to.announced_bytes = phases.announced_bytes;
+    came_to.failed = applied.erased.failed.len();
+    came_to.pending += usize::from(applied.announced.is_some());
+    remember(config, came_to)?;
     let mut json = shown.json();
     json["done"] = done_json(&applied);
     app.print(&json, || done_text(&applied, &phases, config.expire.grace))?;
     Ok(if applied.erased.failed.is_empty() { known } else { Done::Incomplete })
+}
+
+/// Keeps what a run came to, for status and metrics.
+fn remember(config: &Config, run: ExpireRun) -> Result<()> {
+    let last = LastExpire { done: Some(run), failed: None };
+    last.keep(&LastExpire::file(&config.state_dir, &config.instance))
 }
 
 /// How long what was looked at is acted on.

@@ -12,9 +12,10 @@ use super::{App, Done, identity, print};
 use super::{restore_files, restore_tenant};
 use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
-use crate::inventory::plan::{Asked, DumpAsked, PointAsked};
+use crate::inventory::plan::{Asked, DumpAsked, DumpPlan, Plan, PointAsked, PointPlan};
 use crate::names::typed::Typed;
 use crate::names::{ReleaseId, SnapshotId, TenantName, counted};
+use crate::recovery::announced::{self, Reads};
 use crate::recovery::apply::{DumpRestored, apply};
 use crate::recovery::files_only::FilesRequest;
 use crate::recovery::plan::prepare;
@@ -178,7 +179,13 @@ async fn run_one(mut args: Args, app: &App) -> Result<Done> {
     let trust = args.trust.trust(&config)?;
     if args.stored_only {
         let repository = Repository::configured(&config).await?;
-        let plan = app.looking(stored::plan(&repository, &trust, &asked(args)?)).await?;
+        let mut plan = app.looking(stored::plan(&repository, &trust, &asked(args)?)).await?;
+        let reads = match &plan {
+            Plan::Dump(plan) => plan.snapshots_read(),
+            Plan::Point(plan) => plan.snapshots_read(),
+        };
+        let (Plan::Dump(DumpPlan { warnings, .. }) | Plan::Point(PointPlan { warnings, .. })) = &mut plan;
+        warnings.extend(announced::warnings(&config, &reads).await);
         app.print(&plan, || plan.to_string())?;
         return Ok(Done::Complete);
     }
@@ -259,7 +266,9 @@ async fn run_one(mut args: Args, app: &App) -> Result<Done> {
         files_of: args.files_of,
         trust,
     };
-    let prepared = app.looking(prepare(&config, request, identities)).await?;
+    let mut prepared = app.looking(prepare(&config, request, identities)).await?;
+    let reads = prepared.plan.source.snapshots_read();
+    prepared.plan.source.warnings.extend(announced::warnings(&config, &reads).await);
     if args.dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
         return Ok(Done::Complete);
@@ -269,7 +278,9 @@ async fn run_one(mut args: Args, app: &App) -> Result<Done> {
         confirm()?;
     }
     let shown = app.progress(format!("restore {}", prepared.plan.database), None);
-    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    let progress = shown.clone();
+    let work = apply(prepared, &progress, &app.cancel);
+    let restored = announced::watched((&config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
     app.print(&restored, || text(&restored, &typed))?;

@@ -8,6 +8,7 @@ use crate::clock::span_text;
 use crate::config::Config;
 use crate::error::Result;
 use crate::names::{bytes_text, counted};
+use crate::recovery::announced::{self, Reads};
 use crate::recovery::files_only::{FilesRequest, FilesRestored, apply, prepare};
 
 /// Plans, asks, applies.
@@ -17,7 +18,9 @@ pub async fn run(
     (config, identities): (&Config, Identities),
     app: &App,
 ) -> Result<Done> {
-    let prepared = app.looking(prepare(config, request, identities)).await?;
+    let mut prepared = app.looking(prepare(config, request, identities)).await?;
+    let reads = prepared.plan.snapshots_read();
+    prepared.plan.warnings.extend(announced::warnings(config, &reads).await);
     if dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
         return Ok(Done::Complete);
@@ -27,7 +30,9 @@ pub async fn run(
         confirm()?;
     }
     let shown = app.progress(format!("restore the filestore of {}", prepared.plan.database), None);
-    let restored = apply(prepared, &shown.clone(), &app.cancel).await;
+    let progress = shown.clone();
+    let work = apply(prepared, &progress, &app.cancel);
+    let restored = announced::watched((config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
     app.print(&restored, || text(&restored))?;

@@ -17,6 +17,7 @@ use crate::inventory::target::{Action, Target, ZonedTime};
 use crate::names::typed::Typed;
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, bytes_text, shell_path};
+use crate::recovery::announced::{self, Reads};
 use crate::recovery::instance::InstanceRequest;
 use crate::recovery::instance::apply::{InstanceRestored, apply};
 use crate::recovery::instance::aside::Subscription;
@@ -242,7 +243,9 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         identity_files: common.identity,
         typed: Typed::of(&app.inputs.arguments),
     };
-    let prepared = app.looking(prepare(config, request)).await?;
+    let mut prepared = app.looking(prepare(config, request)).await?;
+    let reads = prepared.plan.source.snapshots_read();
+    prepared.plan.source.warnings.extend(announced::warnings(config, &reads).await);
     let tools = match starts {
         true => Some(tools(config, &prepared.plan).await?),
         false => None,
@@ -266,7 +269,9 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
     let feed = prepared.feed.clone();
-    let restored = apply(&Arc::new(prepared), &shown.clone(), &app.cancel).await;
+    let (prepared, progress) = (Arc::new(prepared), shown.clone());
+    let work = apply(&prepared, &progress, &app.cancel);
+    let restored = announced::watched((config, &reads), &progress, work).await;
     let (restored, started) = match (restored, tools) {
         (Ok(restored), Some(tools)) => {
             let end = (action, feed.as_ref());

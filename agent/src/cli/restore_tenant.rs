@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::names::typed::Typed;
 use crate::names::{bytes_text, counted};
+use crate::recovery::announced::{self, Reads};
 use crate::recovery::tenant::apply::{TenantRestored, apply};
 use crate::recovery::tenant::plan::prepare;
 use crate::recovery::tenant::{TenantRequest, clean};
@@ -25,7 +26,9 @@ pub async fn run(
         clean(config).await?;
     }
     let typed = request.typed.clone();
-    let prepared = app.looking(prepare(config, request)).await?;
+    let mut prepared = app.looking(prepare(config, request)).await?;
+    let reads = prepared.plan.scratch.source.snapshots_read();
+    prepared.plan.scratch.source.warnings.extend(announced::warnings(config, &reads).await);
     if dry_run {
         app.print(&prepared.plan, || prepared.plan.to_string())?;
         return Ok(Done::Complete);
@@ -35,7 +38,9 @@ pub async fn run(
         confirm()?;
     }
     let shown = app.progress(format!("restore {}", prepared.plan.database), None);
-    let restored = apply(config, prepared, &shown.clone(), &app.cancel).await;
+    let progress = shown.clone();
+    let work = apply(config, prepared, &progress, &app.cancel);
+    let restored = announced::watched((config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
     app.print(&restored, || text(&restored, &typed))?;

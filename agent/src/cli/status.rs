@@ -93,6 +93,9 @@ fn text(status: &Status, width: usize) -> Text {
         line.plain(format!("last run     {}: ", run.job)).push(tone, how);
         line.plain(format!(", began {}", clock::text(run.began)));
     }
+    if let Some(line) = status.expire.line() {
+        text.line(VALUE).plain(format!("last expiry  {line}"));
+    }
     if !status.tenants.is_empty() {
         text.line(0);
         tenant_lines(&mut text, status, width);

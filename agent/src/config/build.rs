@@ -185,6 +185,8 @@ fn backup(read: &Reader<'_>) -> Result<Backup> {
         fence_seconds_max: read.integer("backup.fence_seconds_max")?,
         dump_readback: read.flag("backup.dump_readback")?,
         filestore_chain_max: read.integer("backup.filestore_chain_max")? as u32,
+        filestore_compact: read.integer("backup.filestore_compact")? as u8,
+        filestore_compact_max: read.size("backup.filestore_compact_max")?,
         base_chain_max: read.integer("backup.base_chain_max")? as u32,
         base_source: match read.word("backup.base_source")?.as_str() {
             "files" => BaseSource::Files,
@@ -259,12 +261,18 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         let why = "there is nothing to capture: set configuration.files or configuration.namespaces";
         return Err(read.refused("schedule.configuration", why));
     }
+    let expire = line("schedule.expire")?;
+    if expire.is_some() && read.path("expire.key_file")?.is_none() {
+        let why = "expire.key_file is not set: a key of its own signs what will be deleted";
+        return Err(read.refused("schedule.expire", why));
+    }
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
         base: line("schedule.base")?,
         base_full: line("schedule.base_full")?,
         configuration,
+        expire,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,

@@ -232,6 +232,10 @@ pub struct Backup {
     pub dump_readback: bool,
     /// Incremental snapshots before the next complete index.
     pub filestore_chain_max: u32,
+    /// Files of old snapshots of which less than so many percent are needed are stored again; 0 for never.
+    pub filestore_compact: u8,
+    /// The largest size of the files that one run stores again for that.
+    pub filestore_compact_max: u64,
     /// Base backups of one chain, including the full one.
     pub base_chain_max: u32,
     /// Where base backups come from.
@@ -354,6 +358,8 @@ pub struct Schedules {
     pub base_full: Option<Schedule>,
     /// Captures of the configuration.
     pub configuration: Option<Schedule>,
+    /// Expiry.
+    pub expire: Option<Schedule>,
     /// The longest delay of a run.
     pub jitter_max: Duration,
     /// How long a run may take.

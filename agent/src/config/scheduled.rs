@@ -32,6 +32,8 @@ pub enum Work<'c> {
     BaseFull,
     /// A capture of the configuration.
     Configuration,
+    /// Deletes what nobody needs any more.
+    Expire,
 }
 
 impl Work<'_> {
@@ -52,6 +54,7 @@ impl Config {
             ("base", Work::Base, &own.base),
             ("base_full", Work::BaseFull, &own.base_full),
             ("configuration", Work::Configuration, &own.configuration),
+            ("expire", Work::Expire, &own.expire),
         ];
         let fixed = fixed.map(|(key, work, schedule)| (format!("schedule.{key}"), work, schedule));
         let of_classes = self.classes.iter().flat_map(|(name, class)| {

@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::catalog::last_checkpoint::LastCheckpoint;
+use crate::catalog::last_expire::LastExpire;
 use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -61,6 +62,7 @@ pub struct Metrics {
     blocked: Family<Nothing, Gauge<f64, AtomicU64>>,
     checkpoint_took: Family<Nothing, Gauge<f64, AtomicU64>>,
     gates: Family<OfGate, Gauge>,
+    expire: Expiry,
     next: Seconds,
     began: Seconds,
     good: Seconds,
@@ -154,7 +156,9 @@ impl Metrics {
             Family::clone(&gates),
         );
         let last_alive = Mutex::new(None);
+        let expire = Expiry::on(&mut registry);
         Metrics {
+            expire,
             ready,
             scheduled,
             doubted,
@@ -175,6 +179,59 @@ impl Metrics {
             duration,
             exit_code,
             runs,
+        }
+    }
+}
+
+/// What is known of the last run of expire.
+struct Expiry {
+    ended: Family<Nothing, Gauge<f64, AtomicU64>>,
+    numbers: [Family<Nothing, Gauge>; 5],
+    refused: Family<Nothing, Gauge>,
+}
+
+impl Expiry {
+    fn on(registry: &mut Registry) -> Expiry {
+        let ended = Family::default();
+        registry.register_with_unit(
+            "expire_timestamp",
+            "When lifeboat expire last came to its end on this host",
+            Unit::Seconds,
+            Family::clone(&ended),
+        );
+        let numbers = [
+            ("expire_freed_bytes", "Bytes that this run deleted"),
+            ("expire_announced_bytes", "Bytes that this run announced: a later run deletes them"),
+            ("expire_failed_objects", "Objects that this run could not delete"),
+            ("expire_pending_tombstones", "Tombstones whose grace was not over"),
+            ("expire_holds", "Holds in force"),
+        ];
+        let numbers = numbers.map(|(name, help)| {
+            let family = Family::default();
+            registry.register(name, help, Family::clone(&family));
+            family
+        });
+        let refused = Family::default();
+        registry.register(
+            "expire_refused",
+            "1 if the last run of lifeboat expire was refused or failed: it deleted nothing; lifeboat status says why",
+            Family::clone(&refused),
+        );
+        Expiry { ended, numbers, refused }
+    }
+
+    fn set(&self, last: &LastExpire) {
+        if let Some(run) = &last.done {
+            self.ended.get_or_create(&[]).set(seconds(run.at));
+            let counts = [run.failed, run.pending, run.holds].map(|count| count as u64);
+            let [failed, pending, holds] = counts;
+            let all = [run.freed_bytes, run.announced_bytes, failed, pending, holds];
+            for (family, number) in self.numbers.iter().zip(all) {
+                family.get_or_create(&[]).set(i64::try_from(number).unwrap_or(i64::MAX));
+            }
+        }
+        if last.done.is_some() || last.failed.is_some() {
+            self.refused.get_or_create(&[]).set(last.failed.is_some().into());
         }
     }
 }
@@ -240,6 +297,11 @@ impl Metrics {
             let label = OfGate { gate: gate.clone(), outcome: outcome.clone() };
             self.gates.get_or_create(&label).set(1);
         }
+    }
+
+    /// Sets what the last runs of expire on this host came to.
+    pub fn expire(&self, last: &LastExpire) {
+        self.expire.set(last);
     }
 
     /// Sets when a job runs next.

@@ -12,6 +12,7 @@ use super::due::{self, Job, LastRun, Next, Rules};
 use super::metrics::Metrics;
 use crate::catalog::doubt::Doubt;
 use crate::catalog::last_checkpoint::LastCheckpoint;
+use crate::catalog::last_expire::LastExpire;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::suspicion::Alarms;
 use crate::clock::{self, Timestamp};
@@ -40,6 +41,8 @@ pub struct Daemon {
     pub suspicion_dir: PathBuf,
     /// The file with the outcome of the last release checkpoint.
     pub checkpoint_file: PathBuf,
+    /// The file with the outcome of the last run of expire.
+    pub expire_file: PathBuf,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -56,6 +59,7 @@ pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
         let next = daemon.first_due(now).await?;
         daemon.metrics.alive(now);
         daemon.tell_checkpoint();
+        daemon.tell_expire();
         daemon.tell_suspicion(now);
         match next {
             Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
@@ -96,6 +100,13 @@ impl Daemon {
     fn tell_checkpoint(&self) {
         match LastCheckpoint::read(&self.checkpoint_file) {
             Ok(last) => self.metrics.checkpoint(&last),
+            Err(e) => tracing::warn!("{e:?}"),
+        }
+    }
+
+    fn tell_expire(&self) {
+        match LastExpire::read(&self.expire_file) {
+            Ok(last) => self.metrics.expire(&last),
             Err(e) => tracing::warn!("{e:?}"),
         }
     }

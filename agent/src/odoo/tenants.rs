@@ -1,5 +1,6 @@
 //! Finds the Odoo databases of a cluster.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
@@ -96,6 +97,23 @@ pub async fn gone(options: &PostgresOptions, database: &str, error: Error) -> Re
             "check the server's log and the disk of its tablespace: the directory of the database may be gone",
         )),
     }
+}
+
+/// The object ID of every database.
+///
+/// # Errors
+/// If the catalog cannot be read.
+pub async fn object_ids(options: &PostgresOptions) -> Result<BTreeMap<String, u32>> {
+    let mut session = Session::maintenance(options).await?;
+    let sql = "SELECT datname::text, oid::int8 FROM pg_database";
+    let rows = session.rows("list the databases", sql).await?;
+    session.close().await;
+    let one = |row| {
+        let oid: i64 = column(row, 1)?;
+        let oid = u32::try_from(oid).map_err(|e| Error::new(Kind::Postgres, "no object ID").because(e))?;
+        Ok((column(row, 0)?, oid))
+    };
+    rows.iter().map(one).collect()
 }
 
 /// The name of the database with this object ID; `None` if there is none.

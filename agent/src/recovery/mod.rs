@@ -1,6 +1,7 @@
 //! `lifeboat restore`: plan, then apply. Choosing and planning change nothing; only `apply` writes. It never
 //! overwrites: it uses new names, and empty or absent directories.
 
+pub mod announced;
 pub mod apply;
 pub mod choose;
 pub mod configuration;

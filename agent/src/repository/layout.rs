@@ -130,6 +130,22 @@ pub fn suspicion_of(instance: &InstanceName, key: &str) -> Option<SnapshotId> {
     name.strip_suffix(".json")?.parse().ok()
 }
 
+/// The folder of all records of databases that are gone.
+pub fn absences(instance: &InstanceName) -> String {
+    format!("instances/{instance}/absences")
+}
+
+/// The record of a look at the server.
+pub fn absence(instance: &InstanceName, look: &SnapshotId) -> String {
+    format!("{}/{look}.json", absences(instance))
+}
+
+/// The look that a key of such a record names; `None` for another key.
+pub fn absence_of(instance: &InstanceName, key: &str) -> Option<SnapshotId> {
+    let name = key.strip_prefix(&absences(instance))?.strip_prefix('/')?;
+    name.strip_suffix(".json")?.parse().ok()
+}
+
 /// Who may stream WAL, until when.
 pub fn wal_lease(instance: &InstanceName) -> String {
     format!("instances/{instance}/wal/lease")

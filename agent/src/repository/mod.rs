@@ -3,6 +3,7 @@
 //! Data first, the manifest that lists it last, all create-only: a crash may leave garbage, but never a wrong
 //! snapshot. Objects are never replaced, except for the two leases of an instance.
 
+pub mod absences;
 mod altered;
 pub mod arrivals;
 pub mod erase;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::TryStreamExt;
 
+use super::ages::later;
 use super::garbage::{Garbage, Piece, Sort};
-use super::keep::later;
 use super::stock::Batch;
 use crate::archive::manifest::{self, SnapshotKind};
 use crate::archive::{base, index};

@@ -2,8 +2,9 @@
 //! reasons to all that it could be about.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
+use super::ages::{earlier, later};
+use super::dropped::over;
 use super::hold::{Held, Hold};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
@@ -31,22 +32,13 @@ pub fn kept<'a>(stock: &'a Stock, rules: &'a Rules, counted_from: Timestamp) -> 
         rules,
         counted_from,
         young_since: earlier(counted_from, rules.grace),
+        over: over(stock, rules, counted_from),
         reasons: HashMap::new(),
         batches: HashMap::new(),
         wal: WalSpans::default(),
     };
     work.all();
     Kept { reasons: work.reasons, batches: work.batches, wal: work.wal }
-}
-
-/// So much before.
-pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_sub(by).unwrap_or(Timestamp::MIN)
-}
-
-/// So much after.
-pub fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// Which snapshots a rule chooses from: those that are whole; and, besides, those that may be.
@@ -57,6 +49,8 @@ struct Work<'a> {
     rules: &'a Rules,
     counted_from: Timestamp,
     young_since: Timestamp,
+    /// Tenants whose databases have been gone for so long that their last backup is not kept, and since when.
+    over: BTreeMap<TenantName, Timestamp>,
     reasons: HashMap<&'a SnapshotId, BTreeSet<Reason>>,
     batches: HashMap<&'a SnapshotId, Reason>,
     wal: WalSpans,
@@ -116,22 +110,33 @@ impl<'a> Work<'a> {
             for item in group.iter().filter(|item| item.stored_at >= from) {
                 self.keep(&item.id, Reason::Window);
             }
+            let tenant = group.first().and_then(|item| item.tenant.as_ref());
+            let is_over = tenant.is_some_and(|tenant| self.over.contains_key(tenant));
             // Where none is whole, a part is better than nothing.
-            if let Some(last) = group.last().filter(|_| !group.iter().any(|item| item.may_be_whole)) {
+            let last = group.last().filter(|_| !is_over && !group.iter().any(|item| item.may_be_whole));
+            if let Some(last) = last {
                 self.keep(&last.id, Reason::Newest);
             }
             for counts in COUNTS {
                 let whole = || group.iter().copied().filter(|item| counts(item));
                 let newest = whole().rfind(|item| item.claims.is_none()).or_else(|| whole().next_back());
-                if let Some(newest) = newest {
+                if let Some(newest) = newest.filter(|_| !is_over) {
                     self.keep(&newest.id, Reason::Newest);
                 }
-                for start in starts(whole(), from) {
-                    self.keep(&start.id, Reason::WindowStart);
+                if !self.was_gone(tenant, from) {
+                    for start in starts(whole(), from) {
+                        self.keep(&start.id, Reason::WindowStart);
+                    }
                 }
                 self.periods(rule, whole());
             }
         }
+    }
+
+    /// Whether the database of a tenant was gone for all of a span that begins then, and its last backup is
+    /// not kept.
+    fn was_gone(&self, tenant: Option<&TenantName>, from: Timestamp) -> bool {
+        tenant.and_then(|tenant| self.over.get(tenant)).is_some_and(|since| *since <= from)
     }
 
     fn periods(&mut self, rule: &Rule, whole: impl Iterator<Item = &'a Item> + Clone) {
@@ -260,7 +265,10 @@ impl<'a> Work<'a> {
             }
         }
         let mut batches_from = from;
-        for filestores in tenants.into_values() {
+        for (tenant, filestores) in tenants {
+            if !matches!(reason, Reason::Hold(_)) && self.was_gone(tenant, from) {
+                continue;
+            }
             let whole = |counts: fn(&Item) -> bool| {
                 starts(filestores.iter().copied().filter(move |item| counts(item)), from)
             };

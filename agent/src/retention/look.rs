@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use super::ages::{earlier, later};
 use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
-use super::keep::{earlier, later};
 use super::rule::{Period, Rule, Rules};
-use super::stock::{self, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
+use super::stock::{self, Dropped, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
 use super::{folders, reports};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
@@ -20,6 +20,7 @@ use crate::inventory::Inventory;
 use crate::inventory::take::{Wanted, stored_wal};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
+use crate::repository::absences::StoredAbsence;
 use crate::repository::holds::{HoldLook, Removal};
 use crate::repository::releases::ReleaseLook;
 use crate::repository::snapshots::Trust;
@@ -38,6 +39,8 @@ pub struct LookRequest<'a> {
     pub evidence: &'a TrustedEvidenceKeys,
     /// The tenants that are backed up.
     pub tenants: Known<BTreeSet<TenantName>>,
+    /// Tenants that the configuration names.
+    pub named: BTreeSet<TenantName>,
     /// How old garbage is when it goes.
     pub expire: &'a Expire,
     /// The time for which the plan is made, by the clock of this host.
@@ -53,7 +56,7 @@ pub async fn take(
     request: LookRequest<'_>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
-    let LookRequest { trust, evidence, tenants, expire, at } = request;
+    let LookRequest { trust, evidence, tenants, named, expire, at } = request;
     let inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
     let items = stock::items(&inventory, &broken(&inventory));
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
@@ -109,6 +112,7 @@ pub async fn take(
         holds,
         not_removed,
         suspicions,
+        dropped: Dropped { looks: looks(repository, trust).await.into(), named },
         items,
         tenants,
         garbage,
@@ -165,6 +169,12 @@ fn segment_size<'a>(inventory: &Inventory, names: impl Iterator<Item = &'a WalNa
     let stated = inventory.believed().find_map(|one| Some(one.manifest.base()?.wal_segment_bytes));
     let stated = stated.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
     stated.unwrap_or_else(|| segment_bytes(names))
+}
+
+async fn looks(repository: &Repository, trust: &Trust) -> Result<Vec<StoredAbsence>> {
+    let origin = repository.origin().await?;
+    let Some(trusted) = trust.trusted() else { return Ok(Vec::new()) }; // nothing unsigned counts
+    repository.absences(&origin, &trusted).await
 }
 
 async fn suspicions(
@@ -302,5 +312,6 @@ fn rule(class: &Class) -> Rule {
         window: class.window,
         periods: Period::ALL.into_iter().zip(counts).collect(),
         releases: class.releases,
+        dropped: class.dropped,
     }
 }

@@ -5,7 +5,9 @@
 //! [`look`] reads what is stored, and the rules from the classes of the configuration. [`phases`] says what
 //! of a plan is announced and what is deleted; [`apply`] does it.
 
+mod ages;
 pub mod apply;
+pub mod dropped;
 mod folders;
 pub mod garbage;
 pub mod hold;

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::ages::{earlier, later};
 use super::garbage::{Piece, Sort};
-use super::keep::{earlier, later};
 use super::plan::ExpiryPlan;
 use super::stock::{Known, Stock, WalItem};
 use crate::archive::tombstone::{Named, WalRange};
@@ -43,12 +43,16 @@ pub struct Phases {
     pub garbage: Vec<Piece>,
     /// Removed now, and never announced: what was never finished is no object that anybody could read.
     pub uploads: Vec<UnfinishedUpload>,
+    /// The size of what is deleted now, without unfinished snapshots.
+    pub deleted_bytes: u64,
     /// Announced now: deleted a grace later at the earliest.
     pub announced: Named,
     /// The size of that.
     pub announced_bytes: u64,
     /// Tombstones that name what is needed after all: they are removed.
     pub withdrawn: Vec<SnapshotId>,
+    /// How many of the others wait for the end of their grace.
+    pub waiting: usize,
     /// When the next of the others can be carried out.
     pub next: Option<Timestamp>,
 }
@@ -88,7 +92,10 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
         let from = later(one.stored_at, grace);
         match from <= plan.now {
             true => ripe.push(one),
-            false => phases.next = Some(phases.next.map_or(from, |next| next.min(from))),
+            false => {
+                phases.waiting += 1;
+                phases.next = Some(phases.next.map_or(from, |next| next.min(from)));
+            }
         }
     }
     let step = |is_in: &dyn Fn(&Named) -> bool| match ripe.iter().any(|one| is_in(&one.named)) {
@@ -99,7 +106,10 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     // Later ones need earlier ones, never the other way round.
     for one in plan.snapshots.iter().rev() {
         match step(&|named| named.snapshots.contains(&one.id)) {
-            Step::Delete => phases.snapshots.push(one.id.clone()),
+            Step::Delete => {
+                phases.snapshots.push(one.id.clone());
+                phases.deleted_bytes += one.bytes;
+            }
             Step::Wait => {}
             Step::Announce => {
                 phases.announced.snapshots.insert(one.id.clone());
@@ -109,7 +119,10 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     }
     for one in &plan.batches {
         match step(&|named| named.batches.contains(&one.id)) {
-            Step::Delete => phases.batches.push(one.id.clone()),
+            Step::Delete => {
+                phases.batches.push(one.id.clone());
+                phases.deleted_bytes += one.bytes;
+            }
             Step::Wait => {}
             Step::Announce => {
                 phases.announced.batches.insert(one.id.clone());
@@ -126,7 +139,10 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
     }
     for one in &plan.garbage {
         match step(&|named| named.garbage.contains(&one.name)) {
-            Step::Delete => phases.garbage.push(one.clone()),
+            Step::Delete => {
+                phases.garbage.push(one.clone());
+                phases.deleted_bytes += one.bytes;
+            }
             Step::Wait => {}
             Step::Announce => {
                 phases.announced.garbage.insert(one.name.clone());
@@ -135,11 +151,13 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
         }
     }
     phases.uploads = plan.uploads.clone();
+    phases.deleted_bytes += plan.uploads.iter().map(|one| one.bytes).sum::<u64>();
     let (ripe, named) = (Ranges::of(&ripe), Ranges::of(&named));
     let mut announced = Vec::new();
     for item in &plan.wal {
         if ripe.hold(item) {
             phases.wal.push(*item);
+            phases.deleted_bytes += item.bytes;
         } else if !named.hold(item) {
             announced.push(*item);
             phases.announced_bytes += item.bytes;

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::ages::{earlier, later};
+use super::dropped;
 use super::garbage::Piece;
-use super::keep::{earlier, kept, later};
+use super::keep::kept;
 use super::reason::Reason;
 use super::rule::Rules;
 use super::stock::{Batch, Known, Stock, WalItem};
@@ -128,6 +130,7 @@ pub fn plan(stock: &Stock, rules: &Rules, clock: Clock) -> Result<ExpiryPlan> {
     };
     let kept = kept(stock, rules, counted_from);
     let mut notes = notes(stock);
+    notes.extend(dropped::notes(stock, rules, counted_from));
     if counted_from < now {
         notes.insert(
             0,

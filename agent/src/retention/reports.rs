@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt;
 
+use super::ages::later;
 use super::garbage::{Garbage, Piece, Sort};
-use super::keep::later;
 use super::stock::{Known, ReleasePoint};
 use crate::archive::drill;
 use crate::clock::Timestamp;

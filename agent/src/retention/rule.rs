@@ -64,6 +64,8 @@ pub struct Rule {
     pub periods: BTreeMap<Period, u32>,
     /// How long the checkpoint of a release can be gone back to.
     pub releases: Duration,
+    /// How long the last backup of a tenant is kept whose database is gone; `None` is for ever.
+    pub dropped: Option<Duration>,
 }
 
 impl Rule {
@@ -74,7 +76,12 @@ impl Rule {
             let most = periods.entry(*period).or_default();
             *most = (*most).max(*count);
         }
-        Rule { window: self.window.max(other.window), periods, releases: self.releases.max(other.releases) }
+        Rule {
+            window: self.window.max(other.window),
+            periods,
+            releases: self.releases.max(other.releases),
+            dropped: self.dropped.zip(other.dropped).map(|(one, other)| one.max(other)),
+        }
     }
 }
 

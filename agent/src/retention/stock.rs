@@ -15,6 +15,7 @@ use crate::inventory::pick::MARGIN;
 use crate::inventory::{Inventory, Look, Snapshot};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
+use crate::repository::absences::StoredAbsence;
 use crate::retention::garbage::Garbage;
 use crate::retention::hold::Hold;
 
@@ -156,6 +157,15 @@ impl<T> Known<T> {
     }
 }
 
+/// What is known of databases that are gone.
+#[derive(Clone, Debug)]
+pub struct Dropped {
+    /// The looks that are stored, in their order.
+    pub looks: Known<Vec<StoredAbsence>>,
+    /// Tenants that `odoo.tenants` names: they are never gone.
+    pub named: BTreeSet<TenantName>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Stock {
@@ -181,6 +191,8 @@ pub struct Stock {
     pub suspicions: Known<Vec<GoodBefore>>,
     /// Every tenant: one of which no backup is stored may have files in batches.
     pub tenants: Known<BTreeSet<TenantName>>,
+    /// Looks at the server that found databases gone.
+    pub dropped: Dropped,
     /// What belongs to none of all that.
     pub garbage: Garbage,
 }
@@ -216,6 +228,7 @@ impl Stock {
             ("holds (nothing is deleted)", self.holds.why_unknown()),
             ("suspicious backups (no dump and no filestore is deleted)", self.suspicions.why_unknown()),
             ("which tenants there are (no batch of files is deleted)", self.tenants.why_unknown()),
+            ("which databases are gone (none counts as gone)", self.dropped.looks.why_unknown()),
         ];
         let parts = parts.into_iter().filter_map(|(what, why)| Some(format!("{what}: {}", why?)));
         let snapshots = self.unread.iter().chain(&self.not_believed);

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::catalog::copies::{Copies, CopyRecord};
 use crate::catalog::doubt::Doubt;
+use crate::catalog::last_expire::LastExpire;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::stream::StreamRecord;
@@ -45,6 +46,8 @@ pub struct Status {
     pub verified: Checked,
     /// The latest run of each scheduled job of this host.
     pub runs: Vec<Run>,
+    /// What the last runs of expire on this host came to.
+    pub expire: LastExpire,
     /// The last record of this host's agent about its stream of WAL.
     pub stream: Option<StreamRecord>,
     /// Backups of this host that differ from the one before as no normal work explains, and that nobody
@@ -96,6 +99,8 @@ impl Status {
         let stream = if config.wal.stream { StreamRecord::read(config)? } else { None };
         let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(config, now));
         problems.extend(unknown);
+        let expire = LastExpire::read(&LastExpire::file(&config.state_dir, &config.instance))?;
+        problems.extend(expire.problems());
         problems.extend(stored_problems(&inventory, &verified));
         problems.extend(doubt_problem(config));
         let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
@@ -115,6 +120,7 @@ impl Status {
                 wal: verified.wal,
             },
             runs: last_runs(config).await?,
+            expire,
             stream,
             suspicious,
             problems,

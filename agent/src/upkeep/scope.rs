@@ -251,8 +251,8 @@ impl Scope {
             };
             let why = match inner.map(|rest| rest.split_once('/')) {
                 None => match rest.split('/').next().unwrap_or_default() {
-                    "instance.json" | "lease" | "drills" | "expiry" | "holds" | "releases" | "suspicions"
-                    | "wal" => continue,
+                    "absences" | "instance.json" | "lease" | "drills" | "expiry" | "holds" | "releases"
+                    | "suspicions" | "wal" => continue,
                     name if name.starts_with("probe") => continue,
                     _ => "Lifeboat stores nothing under this name",
                 },

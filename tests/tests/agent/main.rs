@@ -4,6 +4,7 @@
 
 mod classes;
 mod environment;
+mod expire;
 mod least_privilege;
 mod pages;
 mod policies;

@@ -177,3 +177,28 @@ fn the_example_for_kubernetes_is_a_configuration_that_fits() {
         assert!(text.contains(words), "{words} is not in the example");
     }
 }
+
+#[test]
+fn the_example_of_expire_for_kubernetes_is_a_configuration_that_fits() {
+    let file = lifeboat_tests::program::workspace_root().join("deploy/kubernetes/expire.yaml");
+    let text = fs::read_to_string(file).unwrap();
+    let lines = text.lines().skip_while(|line| !line.contains("lifeboat.toml: |")).skip(1);
+    let lines = lines.take_while(|line| line.is_empty() || line.starts_with("    "));
+    let toml: String = lines.map(|line| format!("{}\n", line.get(4..).unwrap_or_default())).collect();
+    let pod = Pod::new();
+    let parse = |text: &str| Config::parse("lifeboat.toml".as_ref(), text, &Inputs::default());
+    assert!(parse(&toml).is_err(), "what is to be replaced is no key");
+    let toml = toml.replace("\"REPLACE\"", "\"shop\"");
+    let config = parse(&toml.replace("REPLACE: the line of signing-key.pub", &pod.trusted)).unwrap();
+    assert!(
+        config.expire.key_file.is_some() && !config.classes.is_empty() && !config.odoo.tenants.is_empty()
+    );
+    assert!(
+        config.seal.recipients.is_empty() && config.signing.key_file.is_none(),
+        "it seals and signs nothing"
+    );
+    for words in ["concurrencyPolicy: Forbid", "backoffLimit: 0", "\"expire\", \"--yes\", \"--stored-only\""]
+    {
+        assert!(text.contains(words), "{words} is not in the example");
+    }
+}

@@ -140,6 +140,30 @@ fn what_goes_is_announced_and_deleted_a_day_later() {
     let announced = first["announces"]["snapshots"].to_string();
     assert!(announced.contains(&old.0) && !announced.contains(&start.0), "{first}");
     assert_eq!(first["done"]["objects"], 0, "{first}");
+    // A restore says that what it reads is about to go, and from when on.
+    let restore = |id: &str, more: &[&str]| {
+        site.run(&["restore", "--tenant", "shop", "--dry-run", "--snapshot", id])
+            .args(more.to_vec())
+            .run()
+            .ok()
+    };
+    let run = first["done"]["announced"].as_str().unwrap();
+    for flags in [["--stored-only"].as_slice(), &["--as", "copy", "--identity", "lifeboat-identity.txt"]] {
+        let plan = restore(&old.0, flags).stdout;
+        let plain = plan.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(
+            plain.contains(&format!(
+                "expire has announced to delete {}, which is read (tombstone {run})",
+                old.0
+            )),
+            "{plan}"
+        );
+        assert!(
+            plain.contains("it may be deleted from 20") && plain.contains("hold add NAME --snapshot"),
+            "{plan}"
+        );
+        assert!(!restore(&newest.0, flags).stdout.contains("announced to delete"));
+    }
     let page = site.run(&["expire", "--yes"]).off_by("+23h").run().ok();
     assert!(page.stdout.contains("nothing is to be announced or deleted now"), "{page}");
     assert!(page.stderr.contains("announced earlier"), "{page}");

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and changes what a stranger would
 
 mod clocks;
+mod compact;
+mod dropped;
 mod expire;
 mod garbage;
 mod holds;

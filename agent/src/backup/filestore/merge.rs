@@ -25,7 +25,7 @@ pub(super) fn merge(
     maker: Maker<Vec<Item>, Result<Vec<Handled>>>,
     (place, dir): (&Path, Option<&Dir>),
     known: Option<KnownReader>,
-    renumber: &[Option<u32>],
+    (renumber, again): (&[Option<u32>], &[bool]),
     known_broke: &AtomicBool,
     pace: &Pace,
 ) -> Result<Sampled> {
@@ -33,6 +33,8 @@ pub(super) fn merge(
     let mut known = known.map(|k| k.index).into_iter().flatten().map(|line| {
         let entry = line.and_then(|line| match line {
             Line::File(mut entry) => {
+                let goes = |number: u32| again.get(number as usize).copied().unwrap_or_default();
+                let is_again = entry.parts.iter().any(|part| goes(part.snapshot));
                 for part in &mut entry.parts {
                     part.snapshot =
                         renumber.get(part.snapshot as usize).copied().flatten().ok_or_else(|| {
@@ -45,7 +47,7 @@ pub(super) fn merge(
                             )
                         })?;
                 }
-                Ok(entry)
+                Ok((entry, is_again))
             }
             Line::Removed(path) => {
                 Err(Error::new(Kind::Integrity, format!("the record lists a removed file: {path}")))
@@ -65,11 +67,11 @@ pub(super) fn merge(
     let mut batch = Batch { maker, items: Vec::new(), reads: 0, gone: false };
     walk(dir, &mut |entry: WalkEntry| {
         pace.stop_if_cancelled()?;
-        while let Some(old) = next_known.take_if(|old| old.path < entry.path) {
-            batch.add(Item::Removed(old.path));
+        while let Some(old) = next_known.take_if(|(old, _)| old.path < entry.path) {
+            batch.add(Item::Removed(old.0.path));
             next_known = known.next().transpose()?;
         }
-        let old = next_known.take_if(|old| old.path == entry.path);
+        let old = next_known.take_if(|(old, _)| old.path == entry.path);
         if old.is_some() {
             next_known = known.next().transpose()?;
         }
@@ -79,7 +81,7 @@ pub(super) fn merge(
         }
         Ok(())
     })?;
-    while let Some(old) = next_known {
+    while let Some((old, _)) = next_known {
         batch.add(Item::Removed(old.path));
         next_known = known.next().transpose()?;
     }
@@ -89,7 +91,8 @@ pub(super) fn merge(
 }
 
 /// A known blob is identified by its name; everything else by size and modification time.
-fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>, sample: &mut Sample) -> Result<Item> {
+fn decide(dir: &Dir, entry: WalkEntry, old: Option<(Entry, bool)>, sample: &mut Sample) -> Result<Item> {
+    let (old, is_again) = old.map_or((None, false), |(old, is_again)| (Some(old), is_again));
     let removes = old.as_ref().map(|old| old.path.clone());
     match &entry.kind {
         WalkKind::File => {}
@@ -102,17 +105,26 @@ fn decide(dir: &Dir, entry: WalkEntry, old: Option<Entry>, sample: &mut Sample) 
     if let Some(old) = old {
         if let Some(blob) = entry.blob.filter(|_| old.flaw.is_none()) {
             sample.offer(&entry.relative, || blob.sha1_hex(), old.bytes);
-            return Ok(Item::Keep(old));
+            return Ok(keep(entry, old, is_again));
         }
         match entry.metadata(dir) {
             Ok(Some(meta)) if meta.len() == old.bytes && mtime_ns(&meta) == old.mtime_ns => {
-                return Ok(Item::Keep(old));
+                return Ok(keep(entry, old, is_again));
             }
             _ => {} // reading it reports what is wrong
         }
     }
     let sha1 = entry.blob.map(|blob| blob.sha1_hex());
     Ok(Item::Read { relative: entry.relative, path: entry.path, sha1, replaces })
+}
+
+/// A known file that did not change.
+fn keep(entry: WalkEntry, old: Entry, is_again: bool) -> Item {
+    let sha1 = entry.blob.map(|blob| blob.sha1_hex());
+    match is_again {
+        true => Item::Again { relative: entry.relative, sha1, old },
+        false => Item::Keep(old),
+    }
 }
 
 struct Batch {
@@ -124,7 +136,7 @@ struct Batch {
 
 impl Batch {
     fn add(&mut self, item: Item) {
-        self.reads += usize::from(matches!(item, Item::Read { .. }));
+        self.reads += usize::from(matches!(item, Item::Read { .. } | Item::Again { .. }));
         self.items.push(item);
         if self.reads >= BATCH_FILES || self.items.len() >= BATCH_ITEMS {
             self.flush();

@@ -4,12 +4,14 @@
 //! One thread walks and merges, N workers read and pack, and the calling thread writes both indexes in order:
 //! the snapshot's, and the next known filestore.
 
+pub mod compact;
 mod item;
 mod merge;
 mod read;
 mod sample;
 mod tally;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,7 @@ use crate::archive::index::Header;
 use crate::archive::manifest::FilestoreFacts;
 use crate::backup::batches;
 use crate::backup::pace::Pace;
-use crate::catalog::known::{self, Known, KnownReader, StagedKnown};
+use crate::catalog::known::{self, Known, KnownReader, SourceBytes, StagedKnown};
 use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
@@ -40,6 +42,8 @@ pub struct Sync<'a> {
     pub known_file: &'a Path,
     /// The known filestore, already checked to match the repository; or why there is none.
     pub known: std::result::Result<KnownReader, Option<String>>,
+    /// Snapshots whose files are stored again, so that the next list need not name them.
+    pub again: BTreeSet<SnapshotId>,
     /// Reading and packing threads.
     pub workers: usize,
     /// Longest chain of indexes.
@@ -97,6 +101,9 @@ impl From<Error> for Failure {
 struct Base {
     table: Vec<SnapshotId>,
     renumber: Vec<Option<u32>>,
+    /// Of the same snapshots, whose files are stored again.
+    again: Vec<bool>,
+    held: BTreeMap<SnapshotId, SourceBytes>,
     complete: bool,
     chain: Vec<SnapshotId>,
     parent: Option<SnapshotId>,
@@ -105,14 +112,22 @@ struct Base {
 
 /// Runs the sync. Blocking, on a blocking thread of the runtime.
 pub fn sync(snapshot: &Arc<SnapshotWriter>, sync: Sync<'_>) -> std::result::Result<Synced, Failure> {
-    let (known, base) = begin(sync.known, snapshot.id(), sync.chain_max);
+    let (known, base) = begin(sync.known, snapshot.id(), sync.chain_max, &sync.again);
     let own = base.table.len() as u32 - 1;
     let header = Header::new(base.complete, base.table.clone());
     let known_broke = AtomicBool::new(false);
     let (maker, work, results) = batches::channel::<Vec<Item>, Result<Vec<Handled>>>();
     let outcome = std::thread::scope(|scope| -> Result<(Tally, Sampled)> {
-        let merge = scope
-            .spawn(|| merge(maker, (sync.place, sync.dir), known, &base.renumber, &known_broke, sync.pace));
+        let merge = scope.spawn(|| {
+            merge(
+                maker,
+                (sync.place, sync.dir),
+                known,
+                (&base.renumber, &base.again),
+                &known_broke,
+                sync.pace,
+            )
+        });
         let workers: Vec<_> = (0..sync.workers.max(1))
             .map(|_| {
                 let (work, snapshot) = (work.clone(), snapshot.clone());
@@ -153,6 +168,7 @@ fn begin(
     known: std::result::Result<KnownReader, Option<String>>,
     id: &SnapshotId,
     chain_max: u32,
+    stored_again: &BTreeSet<SnapshotId>,
 ) -> (Option<KnownReader>, Base) {
     let own = id.clone();
     match known {
@@ -160,6 +176,8 @@ fn begin(
             let base = Base {
                 table: vec![own.clone()],
                 renumber: Vec::new(),
+                again: Vec::new(),
+                held: BTreeMap::new(),
                 complete: true,
                 chain: vec![own],
                 parent: None,
@@ -168,7 +186,10 @@ fn begin(
             (None, base)
         }
         Ok(reader) => {
-            let complete = reader.known.chain.len() as u32 >= chain_max.max(1);
+            let is_long = reader.known.chain.len() as u32 >= chain_max.max(1);
+            // A chain of indexes would need the snapshot that is to go.
+            let complete = is_long || reader.known.chain.iter().any(|id| stored_again.contains(id));
+            let again = reader.index.header().snapshots.iter().map(|id| stored_again.contains(id)).collect();
             let mut table = Vec::new();
             let renumber = reader.index.header().snapshots.iter().map(|source| {
                 reader.known.sources.contains(source).then(|| {
@@ -181,7 +202,8 @@ fn begin(
             let mut chain = if complete { Vec::new() } else { reader.known.chain.clone() };
             chain.push(own);
             let parent = Some(reader.known.snapshot.clone());
-            (Some(reader), Base { table, renumber, complete, chain, parent, full_because: None })
+            let held = reader.known.held.clone();
+            (Some(reader), Base { table, renumber, again, held, complete, chain, parent, full_because: None })
         }
     }
 }

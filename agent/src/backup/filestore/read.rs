@@ -46,6 +46,22 @@ fn read_item(
             progress.add_files(1);
             Handled::Keep(entry)
         }
+        Item::Again { relative, sha1, old } => {
+            progress.add_files(1);
+            let read = match dir {
+                Some(dir) => reader.read(dir, &relative, &old.path, sha1.as_deref())?,
+                None => ReadFile::Vanished,
+            };
+            match read {
+                ReadFile::Stored(entry) if entry.flaw.is_none() => {
+                    progress.add_bytes(entry.bytes);
+                    Handled::Again(entry)
+                }
+                ReadFile::Vanished => Handled::Removed(old.path),
+                // The file on disk is damaged, and the stored one is not.
+                ReadFile::Stored(_) | ReadFile::Unreadable(_) => Handled::Keep(old),
+            }
+        }
         Item::Removed(path) => Handled::Removed(path),
         Item::Problem { text, removes } => Handled::Problem { text, removes },
         Item::Read { relative, path, sha1, replaces } => {

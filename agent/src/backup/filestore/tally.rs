@@ -1,10 +1,11 @@
 //! Writes both indexes in order, and counts what they contain.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::item::Handled;
 use super::sample::Sampled;
-use super::{Base, Changes, Synced};
+use super::{Base, Changes, Synced, compact};
 use crate::archive::index::{self, Header, IndexWriter, Line};
 use crate::archive::manifest::FilestoreFacts;
 use crate::catalog::known::{Known, KnownWriter};
@@ -21,9 +22,13 @@ pub(super) struct Tally<'a> {
     index: IndexWriter<SealedWriter<'a>>,
     known: KnownWriter,
     used: Vec<u64>,
+    /// Size of the files that use each.
+    alive: Vec<u64>,
     files: u64,
     bytes: u64,
     new_files: u64,
+    /// Of these, known files that are stored again.
+    again_files: u64,
     new_bytes: u64,
     /// Known blobs that are still there, and those that are gone: Odoo's lists of new files come and go.
     kept_blobs: u64,
@@ -42,9 +47,11 @@ impl<'a> Tally<'a> {
             index: IndexWriter::new(snapshot.sealed_writer(index::NAME)?, header)?,
             known: KnownWriter::create(known_file, &Header::new(true, header.snapshots.clone()))?,
             used: vec![0; header.snapshots.len()],
+            alive: vec![0; header.snapshots.len()],
             files: 0,
             bytes: 0,
             new_files: 0,
+            again_files: 0,
             new_bytes: 0,
             kept_blobs: 0,
             gone_blobs: 0,
@@ -55,9 +62,10 @@ impl<'a> Tally<'a> {
 
     pub(super) fn add(&mut self, batch: Vec<Handled>, complete: bool) -> Result<()> {
         for done in batch {
-            let (entry, new) = match done {
-                Handled::Keep(entry) => (entry, false),
-                Handled::New(entry) => (entry, true),
+            let (entry, new, again) = match done {
+                Handled::Keep(entry) => (entry, false, false),
+                Handled::New(entry) => (entry, true, false),
+                Handled::Again(entry) => (entry, true, true),
                 Handled::Removed(path) => {
                     self.removed(path, complete)?;
                     continue;
@@ -74,10 +82,15 @@ impl<'a> Tally<'a> {
             self.files += 1;
             self.bytes += entry.bytes;
             self.new_files += u64::from(new);
-            self.kept_blobs += u64::from(!new && is_blob_path(entry.path.as_bytes()));
+            self.again_files += u64::from(again);
+            self.kept_blobs += u64::from((!new || again) && is_blob_path(entry.path.as_bytes()));
             self.new_bytes += if new { entry.bytes } else { 0 };
             for part in &entry.parts {
                 self.used[part.snapshot as usize] += 1;
+            }
+            let of: BTreeSet<u32> = entry.parts.iter().map(|part| part.snapshot).collect();
+            for number in of {
+                self.alive[number as usize] += entry.bytes;
             }
             if let Some(flaw) = &entry.flaw {
                 self.problem(format!("{}: {flaw}", entry.path));
@@ -105,7 +118,7 @@ impl<'a> Tally<'a> {
 
     pub(super) fn finish(self, snapshot: &SnapshotWriter, base: Base, sampled: Sampled) -> Result<Synced> {
         let (kept, gone) = (self.kept_blobs, self.gone_blobs);
-        let changes = Changes { kept, gone, new_files: self.new_files, sampled };
+        let changes = Changes { kept, gone, new_files: self.new_files - self.again_files, sampled };
         self.index.into_inner().finish()?;
         let staged = self.known.end()?;
         let sources: Vec<SnapshotId> = base
@@ -115,6 +128,8 @@ impl<'a> Tally<'a> {
             .filter(|(_, used)| **used > 0)
             .map(|(id, _)| id.clone())
             .collect();
+        let mut held = compact::held(&base.held, &base.table, &self.alive, (snapshot.id(), self.new_bytes));
+        held.retain(|id, _| sources.contains(id));
         let facts = FilestoreFacts {
             complete: base.complete,
             index_chain: base.chain.clone(),
@@ -132,6 +147,7 @@ impl<'a> Tally<'a> {
             snapshot: snapshot.id().clone(),
             chain: base.chain,
             sources,
+            held,
         };
         Ok(Synced { facts, parent: base.parent, staged, known, plain_bytes: self.new_bytes, changes })
     }

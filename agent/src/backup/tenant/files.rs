@@ -1,25 +1,32 @@
 //! The filestore of a tenant: where it is, and its backup.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::backup::filestore::{self, Failure, Sync, Synced, open_known};
+use crate::archive::signature::TrustedKeys;
+use crate::backup::filestore::{self, Failure, Sync, Synced, compact, open_known};
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::pace::Pace;
+use crate::catalog::known::Known;
 use crate::disk::beneath::Dir;
 use crate::error::{Error, Kind, Result};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, counted};
 use crate::odoo::filestore as walked;
+use crate::repository::snapshots::Trust;
 use crate::repository::writer::SnapshotWriter;
+
+/// Manifests that are read for the sizes of old snapshots in one run.
+const SIZES_ASKED: usize = 16;
 
 /// Backs up the filestore; nothing is published yet.
 pub(super) async fn sync(
     job: &Job,
     tenant: &TenantName,
     snapshot: &Arc<SnapshotWriter>,
-    snapshots: &[SnapshotId],
+    (snapshots, full): (&[SnapshotId], bool),
     cancel: &CancellationToken,
 ) -> Result<Synced> {
     let (place, dir) = open(job, tenant)?;
@@ -29,8 +36,22 @@ pub(super) async fn sync(
     let (workers, chain_max) = (job.backup.workers, job.backup.filestore_chain_max);
     let pace = Pace::new(job.backup.read_bytes_per_second_max, cancel.clone());
     let (progress, tenant, snapshot) = (job.progress.clone(), tenant.clone(), snapshot.clone());
+    let file = known_file.clone();
+    let mut known = match full {
+        true => Err(Some("--full was given".to_owned())),
+        false => on_blocking_thread(move || Ok(open_known(&file, &repository_id, &snapshots))).await?,
+    };
+    let mut again = BTreeSet::new();
+    if let Ok(reader) = &mut known {
+        learn_sizes(job, &mut reader.known).await;
+        let (percent, bytes_max) = (job.backup.filestore_compact, job.backup.filestore_compact_max);
+        again = compact::choose(&reader.known, percent, bytes_max);
+        if !again.is_empty() {
+            let count = counted(again.len(), "old snapshot");
+            progress.note(format!("{tenant}: storing the files again of which {count} have little left"));
+        }
+    }
     on_blocking_thread(move || {
-        let mut known = open_known(&known_file, &repository_id, &snapshots);
         loop {
             if let Err(Some(why)) = &known {
                 progress.note(format!("{tenant}: reading the whole filestore: {why}"));
@@ -40,6 +61,7 @@ pub(super) async fn sync(
                 dir: dir.as_ref(),
                 known_file: &known_file,
                 known,
+                again: std::mem::take(&mut again),
                 workers,
                 chain_max,
                 pace: &pace,
@@ -53,6 +75,23 @@ pub(super) async fn sync(
         }
     })
     .await
+}
+
+/// Asks for the sizes of sources that a record of an older version does not know, a few in each run.
+async fn learn_sizes(job: &Job, known: &mut Known) {
+    if job.backup.filestore_compact == 0 {
+        return;
+    }
+    let trust = Trust::Keys(TrustedKeys::default().with(&job.signing));
+    let unknown = |id: &&SnapshotId| known.held.get(*id).is_some_and(|one| one.stored.is_none());
+    let ids: Vec<SnapshotId> = known.sources.iter().filter(unknown).take(SIZES_ASKED).cloned().collect();
+    for id in ids {
+        // One that cannot be read stays unknown, and its files where they are.
+        let manifest = job.repository.manifest(&id, &job.origin, &trust).await;
+        if let (Ok(manifest), Some(one)) = (manifest, known.held.get_mut(&id)) {
+            one.stored = Some(manifest.plain_bytes);
+        }
+    }
 }
 
 /// Where the filestore should be, and its handle. A tenant without attachments may have no directory. A data

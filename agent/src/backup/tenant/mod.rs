@@ -44,6 +44,8 @@ pub struct Kinds {
     pub dump: bool,
     /// The filestore.
     pub filestore: bool,
+    /// Whether all files of the filestore are stored again.
+    pub full: bool,
 }
 
 /// What was stored of a tenant.
@@ -107,7 +109,7 @@ pub async fn back_up(
         }
     } else {
         let snapshot = begin(job, SnapshotKind::Filestore);
-        let synced = sync(job, tenant, &snapshot, snapshots, &job.cancel).await?;
+        let synced = sync(job, tenant, &snapshot, (snapshots, kinds.full), &job.cancel).await?;
         let files = Some(synced.changes);
         let filestore = publish_filestore(job, tenant, &snapshot, synced).await?;
         (TenantReport::stored(tenant, None, Some(filestore)), Measured { database: None, files })
@@ -172,7 +174,7 @@ async fn dump_and_filestore(
     });
     let syncing = stops_others(&cancel, async {
         let synced = match &filestore {
-            Some(filestore) => Some(sync(job, tenant, filestore, snapshots, &cancel).await?),
+            Some(filestore) => Some(sync(job, tenant, filestore, (snapshots, kinds.full), &cancel).await?),
             None => None,
         };
         let fence = match fence {

@@ -14,7 +14,9 @@ use crate::retention::garbage::Garbage;
 use crate::retention::hold::{Held, Hold};
 use crate::retention::phases::Pending;
 use crate::retention::rule::{Period, Rule, Rules};
-use crate::retention::stock::{BaseRange, Batch, Item, Known, ReleasePoint, Stock, WalItem, WalStock};
+use crate::retention::stock::{
+    BaseRange, Batch, Dropped, Item, Known, ReleasePoint, Stock, WalItem, WalStock,
+};
 
 pub(super) const SEGMENT: u64 = 16 << 20;
 pub(super) const DAY: i64 = 24 * HOUR;
@@ -125,6 +127,7 @@ impl World {
                 window: Duration::from_secs(dice.below(8) * DAY as u64),
                 periods: counts.into_iter().collect(),
                 releases: Duration::from_secs(dice.below(20) * DAY as u64),
+                dropped: None,
             }
         };
         let mut instance: Option<Rule> = None;
@@ -398,6 +401,7 @@ impl World {
             not_removed: Vec::new(),
             suspicions: Known::All(Vec::new()),
             tenants: Known::All(self.tenants.iter().cloned().collect()),
+            dropped: Dropped { looks: Known::All(Vec::new()), named: BTreeSet::new() },
             garbage: Garbage::default(),
         }
     }
