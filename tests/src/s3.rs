@@ -433,7 +433,7 @@ fn refuse(status: u16, request: &Request<Body>) -> Response<Body> {
     error_answer(status, request.method(), request.uri().path())
 }
 
-/// An error as S3 words it.
+/// An error as S3 words it; a success without a body.
 fn error_answer(status: u16, method: &Method, resource: &str) -> Response<Body> {
     let code = match status {
         403 => "AccessDenied",
@@ -450,7 +450,9 @@ fn error_answer(status: u16, method: &Method, resource: &str) -> Response<Body> 
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code>\
          <Message>planned by a test</Message><Resource>{resource}</Resource><RequestId>0</RequestId></Error>"
     );
-    let body = if *method == Method::HEAD { Body::empty() } else { Body::from(text) };
+    // A server that says that all is well, and does nothing, says no more.
+    let bare = *method == Method::HEAD || status < 300;
+    let body = if bare { Body::empty() } else { Body::from(text) };
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::from_u16(status).unwrap();
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));

@@ -106,6 +106,7 @@ impl LastSteps {
             };
             let finish = async {
                 self.check(repository, &manifest).await?;
+                let repository = repository.for_snapshot(manifest.kind(), manifest.tenant.as_ref());
                 repository.finish_snapshot(&id, bytes, &trusted).await
             };
             match finish.await {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::confirm::confirm;
+use super::expire_locks::{locks_json, locks_problem, locks_text};
 use super::expire_text::{Shown, done_json, done_text};
 use super::{App, Done, print};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
@@ -23,6 +24,7 @@ use crate::repository::{Repository, layout};
 use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
+use crate::retention::promised::promised;
 use crate::retention::stock::Known;
 use crate::retention::{apply, look};
 use crate::status::remembered;
@@ -38,8 +40,10 @@ use crate::status::remembered;
 /// stop, expiry stops. --as-of ignores this limit. If something cannot be read, everything that it may need
 /// is kept.
 ///
-/// Exit code 3: something could not be read or deleted. 4: there is no class. 16: refused (too much at once,
-/// clocks, not confirmed); nothing was announced or deleted.
+/// With repository.lock, the locks of what is kept are read back first, and made longer where that is due.
+///
+/// Exit code 3: something could not be read, deleted or locked. 4: there is no class. 16: refused (too much
+/// at once, clocks, not confirmed); nothing was announced or deleted.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -123,10 +127,11 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         phases: &phases,
         unknown: stock.unknown(),
         not_believed: not_believed.iter().map(Error::line).collect(),
+        locked: apply::locked(&repository, &plan).await,
         as_of: args.as_of.is_some(),
     };
     let is_known = shown.unknown.is_empty() && shown.not_believed.is_empty();
-    let known = if is_known { Done::Complete } else { Done::Incomplete };
+    let mut known = if is_known { Done::Complete } else { Done::Incomplete };
     let signing = match signing {
         Some(signing) if !args.dry_run => signing,
         _ => {
@@ -151,9 +156,19 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         pending: phases.waiting,
         holds,
     };
+    // Whatever becomes of the rest: locks protect what stays.
+    let locks =
+        apply::extend_locks(&repository, &promised(&stock, &rules, plan.counted_from, now), now).await;
+    if let Some(problem) = locks_problem(&locks) {
+        known = Done::Incomplete;
+        print::err(&problem);
+    }
+    let mut json = shown.json();
+    json["locks"] = locks_json(&locks);
     if phases.is_nothing() {
         remember(config, came_to)?;
-        app.print(&shown.json(), || "nothing is to be announced or deleted now".to_owned())?;
+        let text = || format!("{}nothing is to be announced or deleted now", locks_text(&locks));
+        app.print(&json, text)?;
         return Ok(known);
     }
     check_share(share(&stock, &plan, &phases), args.max_percent.unwrap_or(config.expire.max_percent))?;
@@ -172,9 +187,9 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     came_to.failed = applied.erased.failed.len();
     came_to.pending += usize::from(applied.announced.is_some());
     remember(config, came_to)?;
-    let mut json = shown.json();
     json["done"] = done_json(&applied);
-    app.print(&json, || done_text(&applied, &phases, config.expire.grace))?;
+    let text = || locks_text(&locks) + &done_text(&applied, &phases, config.expire.grace);
+    app.print(&json, text)?;
     Ok(if applied.erased.failed.is_empty() { known } else { Done::Incomplete })
 }
 

@@ -1,14 +1,14 @@
 //! What `lifeboat expire` shows: what is kept for which reasons, what goes, and what was done, by tenant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::screen::{Text, Tone};
-use crate::clock::{self, span_text};
+use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
-use crate::names::{TenantName, bytes_text, counted};
+use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
 use crate::retention::garbage::Sort;
 use crate::retention::phases::Phases;
@@ -37,6 +37,8 @@ pub struct Shown<'a> {
     pub unknown: Vec<String>,
     /// Tombstones that are not believed, and why.
     pub not_believed: Vec<String>,
+    /// Until when something that goes is locked.
+    pub locked: HashMap<SnapshotId, Timestamp>,
     /// Whether it is about a time to come.
     pub as_of: bool,
 }
@@ -52,6 +54,7 @@ impl Shown<'_> {
             "not_known": self.unknown,
             "not_believed": self.not_believed,
             "plan": self.plan,
+            "locked_until": self.locked,
             "deletes": {
                 "snapshots": phases.snapshots,
                 "batches": phases.batches,
@@ -92,7 +95,7 @@ impl Shown<'_> {
             ));
         }
         stays(&mut text, plan);
-        goes(&mut text, plan, self.phases);
+        goes(&mut text, plan, self);
         self.sum(&mut text);
         text
     }
@@ -100,6 +103,15 @@ impl Shown<'_> {
     fn sum(&self, text: &mut Text) {
         let phases = self.phases;
         text.line(0);
+        if let Some(last) = self.locked.values().max() {
+            let all = self.plan.snapshots.iter().chain(&self.plan.batches);
+            let bytes = all.filter(|one| self.locked.contains_key(&one.id)).map(|one| one.bytes).sum();
+            text.line(INDENT).plain(format!(
+                "locked: {} of what goes; it can be hidden, but its space becomes free as the locks end, the last one {}",
+                bytes_text(bytes),
+                clock::text(*last)
+            ));
+        }
         if self.as_of {
             text.line(INDENT).plain(format!("this would free {}", bytes_text(self.plan.bytes())));
             return;
@@ -229,7 +241,8 @@ fn stays(text: &mut Text, plan: &ExpiryPlan) {
     }
 }
 
-fn goes(text: &mut Text, plan: &ExpiryPlan, phases: &Phases) {
+fn goes(text: &mut Text, plan: &ExpiryPlan, shown: &Shown<'_>) {
+    let phases = shown.phases;
     for (whose, all) in by_tenant(&plan.snapshots, |one| one.tenant.as_ref()) {
         head(text, &whose, all.len(), "not needed any more", all.iter().map(|one| one.bytes).sum());
         for one in all {
@@ -240,7 +253,11 @@ fn goes(text: &mut Text, plan: &ExpiryPlan, phases: &Phases) {
                     (false, false) => "announced earlier, waiting",
                 };
             let (size, stored) = (bytes_text(one.bytes), clock::text(one.stored_at));
-            text.line(INDENT).plain(format!("  {}  {size}, stored {stored}, {step}", one.id));
+            let locked = match shown.locked.get(&one.id) {
+                Some(until) => format!(", locked until {}", clock::text(*until)),
+                None => String::new(),
+            };
+            text.line(INDENT).plain(format!("  {}  {size}, stored {stored}, {step}{locked}", one.id));
         }
     }
     let of_batches: u64 = plan.batches.iter().map(|one| one.bytes).sum();

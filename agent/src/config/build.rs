@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::LockMode;
 use super::given::wrong_so;
 use super::read::{Reader, schedule_line, tenant};
 use super::{
@@ -50,6 +51,11 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             credentials_file: read.path("repository.credentials_file")?,
             as_of: inputs.as_of,
             profile: read.text("repository.profile")?,
+            lock: match read.word("repository.lock")?.as_str() {
+                "governance" => Some(LockMode::Governance),
+                "compliance" => Some(LockMode::Compliance),
+                _ => None,
+            },
             request_timeout: read.duration("repository.request_timeout")?,
             retry_deadline: read.duration("repository.retry_deadline")?,
             retries_max: read.count("repository.retries_max")?,

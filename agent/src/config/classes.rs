@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::given::wrong_so;
+use super::period::Period;
 use super::read::{Reader, schedule_line};
 use crate::crontab::{self, Schedule};
 use crate::error::{Error, Result};
@@ -128,6 +129,17 @@ impl Class {
     /// [`class_of`] decides.
     pub fn covers(&self, tenant: &TenantName) -> bool {
         self.rank(tenant).is_some()
+    }
+
+    /// Of how many of these periods, the current one included, the first backup is kept.
+    pub fn count(&self, period: Period) -> u32 {
+        match period {
+            Period::Hour => self.hourly,
+            Period::Day => self.daily,
+            Period::Week => self.weekly,
+            Period::Month => self.monthly,
+            Period::Year => self.yearly,
+        }
     }
 
     /// How well it covers this tenant.

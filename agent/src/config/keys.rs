@@ -163,6 +163,8 @@ pub const KEYS: &[Key] = &[
         "A private file with the store's credentials: access keys, a SAS token, a connection string, or a service account's JSON. Without it Lifeboat uses the environment, then the machine's role."),
     key("repository.profile", Takes::Text, None, "\"backup\"",
         "A profile of ~/.aws/config that has the credentials (keys, a role, SSO) instead of a file; S3 only. Of the profile only the credentials are used: set the region and the endpoint here."),
+    key("repository.lock", Takes::OneOf(&["none", "governance", "compliance"]), Some("\"none\""), "",
+        "Lock each new object until the end of what its recovery class promises; needs a bucket of S3 with Object Lock. Nobody can end a lock of the mode compliance, not even the owner of the account."),
     key("repository.request_timeout", Takes::Duration(SECOND, HOUR), Some("\"60s\""), "",
         "Time limit of one request."),
     key("repository.retry_deadline", Takes::Duration(0, 24 * HOUR), Some("\"5min\""), "",

@@ -26,6 +26,7 @@ mod environment;
 mod file;
 mod given;
 pub mod keys;
+pub mod period;
 mod read;
 mod scheduled;
 mod settings;
@@ -105,12 +106,32 @@ pub struct Repository {
     pub as_of: Option<Timestamp>,
     /// A profile of `~/.aws` that has them instead.
     pub profile: Option<String>,
+    /// Whether new objects are locked as long as they are promised, and how.
+    pub lock: Option<LockMode>,
     /// Limit of one request.
     pub request_timeout: Duration,
     /// Limit of all tries of a request together.
     pub retry_deadline: Duration,
     /// How many times a request is tried again.
     pub retries_max: usize,
+}
+
+/// How strict the lock of an object is (Amazon S3: Object Lock).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockMode {
+    /// Somebody with the right to bypass it can shorten or remove the lock.
+    Governance,
+    /// Nobody can, not even the owner of the account.
+    Compliance,
+}
+
+impl std::fmt::Display for LockMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LockMode::Governance => "governance",
+            LockMode::Compliance => "compliance",
+        })
+    }
 }
 
 /// TLS to the server, as libpq's sslmode.

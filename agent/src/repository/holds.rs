@@ -114,7 +114,7 @@ impl Repository {
     /// # Errors
     /// `AlreadyExists` where another one has its name; that of the store.
     pub async fn store_hold(&self, record: &HoldRecord, signing: &SigningKey) -> Result<()> {
-        self.hold_record(&record.name).write(self.store(), record.to_bytes()?, signing).await
+        self.hold_record(&record.name).write(self.for_record().store(), record.to_bytes()?, signing).await
     }
 
     /// Stores the removal of a hold. Idempotent, like [`Repository::store_hold`].
@@ -122,7 +122,7 @@ impl Repository {
     /// # Errors
     /// `AlreadyExists` where another removal is stored; that of the store.
     pub async fn store_removal(&self, record: &RemovalRecord, signing: &SigningKey) -> Result<()> {
-        self.removal_record(&record.name).write(self.store(), record.to_bytes()?, signing).await
+        self.removal_record(&record.name).write(self.for_record().store(), record.to_bytes()?, signing).await
     }
 
     /// What is stored under this name.

@@ -10,7 +10,9 @@ pub mod erase;
 pub mod holds;
 pub mod layout;
 pub mod lease;
+pub mod locks;
 pub mod pack_worker;
+pub mod promise;
 pub mod ranges;
 pub mod reader;
 pub mod record;
@@ -23,15 +25,19 @@ pub mod upload_sink;
 pub mod wal;
 pub mod writer;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::archive::digest::Sha256;
-use crate::archive::manifest::{FORMAT, Origin};
+use crate::archive::manifest::{FORMAT, Origin, SnapshotKind};
 use crate::clock::{self, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, LockMode};
 use crate::error::{Error, Kind, Result};
-use crate::names::{InstanceName, random_hex};
+use crate::names::{InstanceName, TenantName, random_hex};
+use crate::store::versions::Lock;
 use crate::store::{Store, StoreOptions};
+use promise::Promises;
 use unproven::{Held, Unproven};
 
 /// Largest `lifeboat.json` or `instance.json` that is read.
@@ -67,6 +73,7 @@ pub struct Repository {
     meta_sha256: Sha256,
     instance: InstanceName,
     unproven: Unproven,
+    promises: Option<Arc<Promises>>,
 }
 
 impl Repository {
@@ -134,14 +141,45 @@ impl Repository {
             .next("use a Lifeboat at least as new as the one that made the repository"));
         }
         let (meta_sha256, unproven) = (Sha256::of(&bytes), Unproven::new());
-        Ok(Repository { store, id: meta.id, meta_sha256, instance, unproven })
+        Ok(Repository { store, id: meta.id, meta_sha256, instance, unproven, promises: None })
     }
 
     /// The repository of a configuration.
     pub async fn configured(config: &Config) -> Result<Repository> {
-        let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
+        let options = StoreOptions::from(config);
+        let store = Store::open(&config.repository.url, &options)?;
         store.check_past().await?;
-        Repository::open(store, config.instance.clone()).await
+        let opened = Repository::open(store, config.instance.clone()).await?;
+        Ok(Repository { promises: Promises::of(config).map(Arc::new), ..opened })
+    }
+
+    /// The same repository for a snapshot that is begun now: its objects are locked as long as it is promised
+    /// ([`promise`]), if objects are locked at all.
+    pub fn for_snapshot(&self, kind: SnapshotKind, tenant: Option<&TenantName>) -> Repository {
+        self.locking(|promises, now| promises.snapshot(kind, tenant, now))
+    }
+
+    /// The same repository for WAL that is stored now.
+    pub fn for_wal(&self) -> Repository {
+        self.locking(Promises::wal)
+    }
+
+    /// The same repository for a checkpoint or a hold that is stored now.
+    pub fn for_record(&self) -> Repository {
+        self.locking(Promises::record)
+    }
+
+    /// How new objects are locked; `None` where they are not.
+    pub fn lock_mode(&self) -> Option<LockMode> {
+        self.promises.as_ref().map(|promises| promises.mode())
+    }
+
+    fn locking(&self, lock: impl FnOnce(&Promises, Timestamp) -> Lock) -> Repository {
+        let mut own = self.clone();
+        if let Some(promises) = &self.promises {
+            own.store = own.store.locked(lock(promises, clock::now()));
+        }
+        own
     }
 
     /// The store.
@@ -230,7 +268,12 @@ impl Repository {
                     system_identifier: system_identifier.map(str::to_owned),
                     created: clock::now(),
                 };
-                match self.store.put_new(&layout::instance_meta(&self.instance), to_json(&meta)?).await {
+                match self
+                    .for_record()
+                    .store
+                    .put_new(&layout::instance_meta(&self.instance), to_json(&meta)?)
+                    .await
+                {
                     // A push of WAL and a first backup may both find nothing: the one that writes first wins.
                     Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => {}
                     done => done?,

@@ -15,7 +15,7 @@ use crate::archive::seal::{Recipients, Sealed};
 use crate::archive::signature::SigningKey;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, TenantName};
 use crate::repository::upload_sink::UploadSink;
 use crate::repository::{Repository, layout};
 
@@ -44,17 +44,19 @@ pub struct SnapshotWriter {
 }
 
 impl SnapshotWriter {
-    /// Begins a snapshot; nothing is stored yet. Call it on the runtime.
+    /// Begins a snapshot, of a tenant or of the whole instance; nothing is stored yet. Call it on the
+    /// runtime.
     pub fn begin(
         repository: &Repository,
         origin: &Origin,
         recipients: &Recipients,
         settings: PackSettings,
         kind: SnapshotKind,
+        tenant: Option<&TenantName>,
     ) -> Arc<SnapshotWriter> {
         let begun = clock::now();
         Arc::new(SnapshotWriter {
-            repository: repository.clone(),
+            repository: repository.for_snapshot(kind, tenant),
             origin: origin.clone(),
             recipients: recipients.clone(),
             settings,

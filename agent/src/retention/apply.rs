@@ -1,19 +1,26 @@
 //! Carries out a plan: announces by a tombstone what goes, and deletes what was announced a grace before.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+
+use futures::{StreamExt, stream};
 
 use super::phases::{Pending, Phases};
 use super::plan::ExpiryPlan;
+use super::promised::{Promised, Until};
 use super::stock::{Known, Stock, WalItem};
-use crate::archive::manifest::Origin;
+use crate::archive::manifest::{self, Origin};
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::archive::tombstone::Tombstone;
 use crate::archive::wal::WalName;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::names::SnapshotId;
-use crate::repository::Repository;
 use crate::repository::erase::{Doomed, Erased};
+use crate::repository::locks::{Locks, Part, Wanted};
+use crate::repository::{Repository, layout};
 
+/// Locks looked at at a time.
+const LOOKED_AT_ONCE: usize = 16;
 /// The kind in the name of a run.
 const RUN: &str = "expiry";
 
@@ -75,6 +82,43 @@ pub async fn apply(
         announced = Some(run);
     }
     Ok(Applied { announced, erased: repository.erase(&doomed).await? })
+}
+
+/// Makes the locks of what stays as long as it is promised; see [`Repository::extend_locks`].
+///
+/// # Errors
+/// Those of the store where the versions cannot be listed.
+pub async fn extend_locks(
+    repository: &Repository,
+    promised: &Promised,
+    now: Timestamp,
+) -> Result<Option<Locks>> {
+    let wal: HashMap<String, Until> =
+        promised.wal.iter().map(|(name, until)| (repository.wal_key(name), *until)).collect();
+    let wanted = |part: Part<'_>| {
+        let until = match part {
+            Part::Snapshot(id) => promised.snapshots.get(id).copied()?,
+            Part::Wal(key) => wal.get(key).copied()?,
+            Part::Record => promised.records,
+        };
+        Some(Wanted { due: until.due, at: until.at, least: until.least })
+    };
+    repository.extend_locks(now, wanted).await
+}
+
+/// Until when the space of what goes cannot become free, because its manifest is locked. What could not be
+/// looked at is left out.
+pub async fn locked(repository: &Repository, plan: &ExpiryPlan) -> HashMap<SnapshotId, Timestamp> {
+    if repository.lock_mode().is_none() {
+        return HashMap::new();
+    }
+    let ids: Vec<SnapshotId> = plan.snapshots.iter().chain(&plan.batches).map(|one| one.id.clone()).collect();
+    let looked = stream::iter(ids).map(|id| async move {
+        let key = layout::object(repository.instance(), &id, manifest::NAME);
+        let lock = repository.store().version_lock(&key, None).await.ok()??;
+        (lock.until > plan.now).then_some((id, lock.until))
+    });
+    looked.buffer_unordered(LOOKED_AT_ONCE).filter_map(std::future::ready).collect().await
 }
 
 /// The names of the objects of these ranges.

@@ -307,10 +307,9 @@ pub fn rules(config: &Config, stock: &Stock) -> Result<Rules> {
 }
 
 fn rule(class: &Class) -> Rule {
-    let counts = [class.hourly, class.daily, class.weekly, class.monthly, class.yearly];
     Rule {
         window: class.window,
-        periods: Period::ALL.into_iter().zip(counts).collect(),
+        periods: Period::ALL.into_iter().map(|period| (period, class.count(period))).collect(),
         releases: class.releases,
         dropped: class.dropped,
     }

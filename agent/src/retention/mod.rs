@@ -18,6 +18,7 @@ pub mod look;
 mod model;
 pub mod phases;
 pub mod plan;
+pub mod promised;
 pub mod reason;
 mod reports;
 pub mod rule;

@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{NewIdentity, Plan};
+use crate::clock;
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::repository::Repository;
+use crate::repository::promise::Promises;
 use crate::store::{Store, StoreOptions};
 
 /// Writes what is planned. On an error it removes the files written so far, so that the next try
@@ -44,7 +46,11 @@ async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
 pub async fn repository(config: &Config) -> Result<(Repository, bool)> {
     Store::create_local_root(&config.repository.url)?;
     let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
-    let made = match Repository::init(&store).await {
+    let locked = match Promises::of(config) {
+        Some(promises) => store.locked(promises.record(clock::now())),
+        None => store.clone(),
+    };
+    let made = match Repository::init(&locked).await {
         // Several instances may share a repository: for the second one it already exists.
         Err(e) if matches!(e.kind(), Kind::AlreadyExists | Kind::Conflict) => false,
         made => made.map(|_| true)?,

@@ -41,7 +41,7 @@ impl Store {
     /// `Denied` or `Config` where the store does not list them; else those of the store.
     pub async fn abandoned_uploads(&self, prefix: &str, before: Timestamp) -> Result<Vec<UnfinishedUpload>> {
         let prefix = key::prefix(prefix)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.abandoned(prefix, before).await,
             Backend::Remote(remote) => match &remote.s3 {
                 Some(s3) => remote.abandoned(s3, prefix, before).await,
@@ -57,7 +57,7 @@ impl Store {
     /// # Errors
     /// Those of the store.
     pub async fn abort_upload(&self, upload: &UnfinishedUpload) -> Result<()> {
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => {
                 let (local, key) = (local.clone(), upload.key.clone());
                 blocking(move || {

@@ -59,10 +59,15 @@ pub use abandoned::UnfinishedUpload;
 pub use options::StoreOptions;
 pub use remove::Removed;
 pub use upload::Upload;
+use versions::{Lock, VersionId};
 
 /// The place of one repository. Clones are cheap and share connections and the rate limit.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    /// What new objects get.
+    lock: Option<Lock>,
+}
 
 struct Inner {
     url: String,
@@ -98,6 +103,13 @@ pub struct ObjectInfo {
 #[derive(Clone, Debug)]
 pub struct Version(object_store::UpdateVersion);
 
+impl Version {
+    /// Which version, in a bucket that keeps old ones.
+    pub fn id(&self) -> Option<VersionId> {
+        self.0.version.clone().map(VersionId::new)
+    }
+}
+
 /// Facts about an object, and its content in order.
 pub type Streamed = (ObjectInfo, BoxStream<'static, Result<Bytes>>);
 
@@ -117,7 +129,7 @@ pub struct Replaceable {
 impl Store {
     /// The URL that was opened, without a trailing slash. Contains no secrets.
     pub fn url(&self) -> &str {
-        &self.0.url
+        &self.inner.url
     }
 
     /// Whether it can be read as its options say: as it was at a time, where they name one.
@@ -125,7 +137,7 @@ impl Store {
     /// # Errors
     /// `Config` where the bucket keeps no versions.
     pub async fn check_past(&self) -> Result<()> {
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Past(past) => past.check().await,
             Backend::Local(_) | Backend::Remote(_) => Ok(()),
         }
@@ -138,7 +150,7 @@ impl Store {
 
     /// The directory, for a local store; for the lock file and for free space.
     pub fn local_root(&self) -> Option<&Path> {
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => Some(local.root()),
             Backend::Remote(_) | Backend::Past(_) => None,
         }
@@ -152,10 +164,11 @@ impl Store {
     pub async fn put_new(&self, key: &str, data: impl Into<Bytes>) -> Result<()> {
         key::check(key)?;
         let data: Bytes = data.into();
-        self.0.upload_limit.take(data.len() as u64).await;
-        match &self.0.place {
+        self.inner.upload_limit.take(data.len() as u64).await;
+        match &self.inner.place {
+            Backend::Local(_) if self.lock.is_some() => Err(self.no_locks(key)),
             Backend::Local(local) => local.put_new(key, data).await,
-            Backend::Remote(remote) => remote.put_new(key, data.into()).await,
+            Backend::Remote(remote) => remote.put_new(key, data.into(), self.lock).await,
             Backend::Past(past) => past.refuse("store", key),
         }
     }
@@ -163,8 +176,8 @@ impl Store {
     /// [`Store::put_new`] on this thread, without a hand-over to another: for small objects that somebody
     /// waits for. `None` where the store is not a directory of this machine, or has a limit of its rate.
     pub fn put_new_here(&self, key: &str, data: &[u8]) -> Option<Result<()>> {
-        match &self.0.place {
-            Backend::Local(local) if self.0.upload_limit.is_unlimited() => {
+        match &self.inner.place {
+            Backend::Local(local) if self.inner.upload_limit.is_unlimited() && self.lock.is_none() => {
                 Some(key::check(key).and_then(|()| local_write::put_new(local, key, data)))
             }
             _ => None,
@@ -175,7 +188,7 @@ impl Store {
     /// they were. A bucket lists only durable objects.
     pub async fn make_durable(&self, keys: Vec<String>) -> Result<()> {
         keys.iter().try_for_each(|key| key::check(key))?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.make_durable(keys).await,
             Backend::Remote(_) | Backend::Past(_) => Ok(()),
         }
@@ -193,7 +206,7 @@ impl Store {
     /// [`Kind::Integrity`] where it is larger, before any of it is read.
     pub async fn get(&self, key: &str, bytes_max: u64) -> Result<Bytes> {
         key::check(key)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.get(key, bytes_max).await,
             Backend::Remote(remote) => Ok(remote.get(key, None, bytes_max).await?.data),
             Backend::Past(past) => past.get(key, bytes_max).await,
@@ -209,7 +222,7 @@ impl Store {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.get_range(key, range).await,
             Backend::Remote(remote) => remote.get_range(key, None, range).await,
             Backend::Past(past) => past.get_range(key, range).await,
@@ -220,7 +233,7 @@ impl Store {
     /// ends with an error; a broken connection is resumed where it broke.
     pub async fn get_stream(&self, key: &str) -> Result<Streamed> {
         key::check(key)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.get_stream(key).await,
             Backend::Remote(remote) => remote.get_stream(key, None).await,
             Backend::Past(past) => past.get_stream(key).await,
@@ -230,7 +243,7 @@ impl Store {
     /// Facts about the object at `key`; `None` only where the store said that there is none.
     pub async fn head(&self, key: &str) -> Result<Option<ObjectInfo>> {
         key::check(key)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.head(key).await,
             Backend::Remote(remote) => remote.head(key).await,
             Backend::Past(past) => past.head(key).await,
@@ -244,7 +257,7 @@ impl Store {
             Ok(prefix) => prefix.to_owned(),
             Err(e) => return stream::iter([Err(e)]).boxed(),
         };
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.list(prefix),
             Backend::Remote(remote) => remote.list(prefix),
             Backend::Past(past) => past.list(&prefix),
@@ -254,7 +267,7 @@ impl Store {
     /// The names of the directories right below `prefix`, sorted.
     pub async fn list_dirs(&self, prefix: &str) -> Result<Vec<String>> {
         let prefix = key::prefix(prefix)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.list_dirs(prefix).await,
             Backend::Remote(remote) => remote.list_dirs(prefix).await,
             Backend::Past(past) => past.list_dirs(prefix).await,
@@ -264,7 +277,7 @@ impl Store {
     /// The store's clock; `None` where it does not give it, and for a directory, whose clock is ours.
     pub async fn now(&self, key: &str) -> Result<Option<Timestamp>> {
         key::check(key)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(_) => Ok(None),
             Backend::Remote(remote) => remote.now(key).await,
             Backend::Past(past) => past.now(key).await,
@@ -300,7 +313,7 @@ impl Store {
     /// tiny object remains where deleting is denied.
     pub async fn probe_conditional_put(&self, prefix: &str) -> Result<bool> {
         let prefix = key::prefix(prefix)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.probe(prefix).await,
             Backend::Remote(remote) => remote.probe(prefix).await,
             Backend::Past(past) => past.refuse("try to overwrite below", prefix),
@@ -318,7 +331,7 @@ impl Store {
         which: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.clean_leftovers(prefix, Duration::ZERO, which).await,
             Backend::Remote(remote) => remote.clean_leftovers(prefix, &which).await,
             Backend::Past(past) => past.refuse("clean up", prefix),
@@ -334,7 +347,7 @@ impl Store {
     /// stores; on other stores, objects stored with one request each, such as WAL, leave nothing.
     pub async fn clean_old_leftovers(&self, prefix: &str, age_min: Duration) -> Result<u64> {
         let prefix = key::prefix(prefix)?;
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Local(local) => local.clean_leftovers(prefix, age_min, |_| true).await,
             Backend::Remote(_) => Ok(0),
             Backend::Past(past) => past.refuse("clean up", prefix),
@@ -342,7 +355,7 @@ impl Store {
     }
 
     fn remote(&self, verb: &str, key: &str) -> Result<&remote::Remote> {
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Remote(remote) => Ok(remote),
             Backend::Past(past) => past.refuse(verb, key),
             Backend::Local(_) => Err(Error::new(

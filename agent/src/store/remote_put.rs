@@ -7,6 +7,7 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersio
 use super::Version;
 use super::fault::Call;
 use super::remote::Remote;
+use super::versions::Lock;
 use crate::clock;
 use crate::error::{Kind, Result};
 
@@ -22,8 +23,12 @@ enum Existing {
 
 impl Remote {
     /// See [`super::Store::put_new`].
-    pub(super) async fn put_new(&self, key: &str, data: PutPayload) -> Result<()> {
-        self.put(key, data, PutMode::Create).await.map(drop)
+    pub(super) async fn put_new(&self, key: &str, data: PutPayload, lock: Option<Lock>) -> Result<()> {
+        let stored = self.put(key, data, PutMode::Create, lock).await?;
+        match lock {
+            Some(lock) => self.assure(key, stored.version.as_deref(), lock).await,
+            None => Ok(()),
+        }
     }
 
     /// See [`super::Store::replace`].
@@ -37,7 +42,7 @@ impl Remote {
             None => PutMode::Create,
             Some(version) => PutMode::Update(version.0.clone()),
         };
-        let stored = self.put(key, data.into(), mode).await;
+        let stored = self.put(key, data.into(), mode, None).await;
         // To the caller both are the same: another writer was there first.
         stored.map(Version).map_err(|e| match e.kind() {
             Kind::AlreadyExists => e.with_kind(Kind::Conflict),
@@ -51,7 +56,11 @@ impl Remote {
         key: &str,
         data: PutPayload,
         mode: PutMode,
+        lock: Option<Lock>,
     ) -> Result<UpdateVersion> {
+        if let Some(lock) = lock {
+            return self.try_put_locked(call, key, data, lock).await;
+        }
         let path = self.path(key);
         let options = PutOptions { mode, ..PutOptions::default() };
         let stored = call.run(self.objects.put_opts(&path, data, options)).await?;
@@ -61,12 +70,18 @@ impl Remote {
 
     /// Puts until the result is known. A condition that fails may have failed because of our own earlier try,
     /// whose answer was lost; so the existing object is read and compared.
-    async fn put(&self, key: &str, data: PutPayload, mode: PutMode) -> Result<UpdateVersion> {
+    async fn put(
+        &self,
+        key: &str,
+        data: PutPayload,
+        mode: PutMode,
+        lock: Option<Lock>,
+    ) -> Result<UpdateVersion> {
         let call = self.call("store", key, data.content_length() as u64);
         let mut backoff = BACKOFF;
         for round in 0.. {
             let lost_before = call.lost();
-            let error = match self.try_put(&call, key, data.clone(), mode.clone()).await {
+            let error = match self.try_put(&call, key, data.clone(), mode.clone(), lock).await {
                 Ok(version) => return Ok(version),
                 Err(e) => e,
             };

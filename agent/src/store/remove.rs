@@ -39,7 +39,7 @@ impl Store {
                 Err(e) => failed.push((key, e)),
             }
         }
-        let mut all = match &self.0.place {
+        let mut all = match &self.inner.place {
             Backend::Local(local) => local.remove(ours).await?,
             Backend::Remote(remote) => remote.remove(ours).await,
             Backend::Past(past) => return past.refuse("remove", "objects"),

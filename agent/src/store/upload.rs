@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::local_write::Writer;
 use super::remote::Remote;
+use super::versions::Lock;
 use super::{Backend, Store};
 use crate::error::{Error, Kind, Result};
 
@@ -36,10 +37,11 @@ enum Sink {
 
 impl Upload {
     pub(super) async fn begin(store: Store, key: &str) -> Result<Upload> {
-        let sink = match &store.0.place {
+        let sink = match &store.inner.place {
+            Backend::Local(_) if store.lock.is_some() => return Err(store.no_locks(key)),
             Backend::Local(local) => Sink::Local(local.writer(key).await?),
             Backend::Past(past) => return past.refuse("store", key),
-            Backend::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned())),
+            Backend::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned(), store.lock)),
         };
         Ok(Upload { store, key: key.to_owned(), bytes: 0, sink })
     }
@@ -53,7 +55,7 @@ impl Upload {
     /// [`Upload::abort`]; [`Upload::finish`] fails. Not cancel-safe: an upload whose `write` was dropped
     /// halfway must be dropped, too.
     pub async fn write(&mut self, data: Bytes) -> Result<()> {
-        self.store.0.upload_limit.take(data.len() as u64).await;
+        self.store.inner.upload_limit.take(data.len() as u64).await;
         self.bytes += data.len() as u64;
         match &mut self.sink {
             Sink::Local(writer) => writer.write(data).await,
@@ -86,6 +88,7 @@ impl Upload {
 struct Parts {
     remote: Remote,
     key: String,
+    lock: Option<Lock>,
     buffer: Vec<Bytes>,
     buffered: usize,
     multipart: Option<Box<dyn MultipartUpload>>,
@@ -95,10 +98,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(remote: Remote, key: String) -> Parts {
+    fn new(remote: Remote, key: String, lock: Option<Lock>) -> Parts {
         Parts {
             remote,
             key,
+            lock,
             buffer: Vec::new(),
             buffered: 0,
             multipart: None,
@@ -154,9 +158,14 @@ impl Parts {
         let multipart = match &mut self.multipart {
             Some(multipart) => multipart,
             None => {
-                let path = self.remote.path(&self.key);
-                let call = self.remote.call("store", &self.key, 0);
-                let begun = call.run(self.remote.objects.put_multipart(&path)).await?;
+                let begun = match self.lock {
+                    Some(lock) => self.remote.multipart_locked(&self.key, lock).await?,
+                    None => {
+                        let path = self.remote.path(&self.key);
+                        let call = self.remote.call("store", &self.key, 0);
+                        call.run(self.remote.objects.put_multipart(&path)).await?
+                    }
+                };
                 self.multipart.insert(begun)
             }
         };
@@ -178,35 +187,41 @@ impl Parts {
         }
         let last: PutPayload = self.buffer.drain(..).collect();
         if self.multipart.is_none() {
-            return self.remote.put_new(&self.key, last).await;
+            return self.remote.put_new(&self.key, last, self.lock).await;
         }
         // From here on an early return drops `self`, which aborts.
         self.send(last).await?;
         while !self.in_flight.is_empty() {
             arrived(self.in_flight.join_next().await)?;
         }
-        self.complete(bytes).await
+        let version = self.complete(bytes).await?;
+        match self.lock {
+            Some(lock) => self.remote.assure(&self.key, version.as_deref(), lock).await,
+            None => Ok(()),
+        }
     }
 
-    async fn complete(&mut self, bytes: u64) -> Result<()> {
+    /// The version of the object that exists now.
+    async fn complete(&mut self, bytes: u64) -> Result<Option<String>> {
         let call = self.remote.call("store", &self.key, 0);
         if self.remote.head(&self.key).await?.is_some() {
             return Err(call.fail(Kind::AlreadyExists, "an object is already stored there"));
         }
-        let Some(multipart) = &mut self.multipart else { return Ok(()) };
+        let Some(multipart) = &mut self.multipart else { return Ok(None) };
         let error = match call.run(multipart.complete()).await {
-            Ok(_) => {
+            Ok(stored) => {
                 self.multipart = None;
-                return Ok(());
+                return Ok(stored.version);
             }
             Err(e) => e,
         };
         // A retry of a completion whose answer was lost gets "no such upload"; the object did not exist a
         // moment ago, so an object of this size is ours.
-        match self.remote.head(&self.key).await {
-            Ok(Some(found)) if found.bytes == bytes => {
+        let path = self.remote.path(&self.key);
+        match self.remote.call("look at", &self.key, 0).run(self.remote.objects.head(&path)).await {
+            Ok(found) if found.size == bytes => {
                 self.multipart = None;
-                Ok(())
+                Ok(found.version)
             }
             // Whatever the store called it: an object that could not be created is not "not found".
             _ if error.kind() == Kind::NotFound => Err(error.with_kind(Kind::Unreachable)),

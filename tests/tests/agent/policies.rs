@@ -8,7 +8,7 @@ use lifeboat_tests::faults::{self, Planned, Served};
 use lifeboat_tests::program::workspace_root;
 use lifeboat_tests::s3::BUCKET;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, S3, small_tenant};
+use lifeboat_tests::{Cluster, Ministack, S3, skip, small_tenant};
 use serde_json::Value;
 
 /// One word or a list of them.
@@ -44,6 +44,17 @@ fn action(served: &Served) -> (&'static str, String) {
     let has = |name| parameter(served, name).is_some();
     let action = match (served.method.as_str(), of_bucket) {
         ("GET", true) if has("uploads") => "s3:ListBucketMultipartUploads",
+        ("GET", true) if has("versions") => "s3:ListBucketVersions",
+        ("GET", true) if has("versioning") => "s3:GetBucketVersioning",
+        ("GET", true) if has("object-lock") => "s3:GetBucketObjectLockConfiguration",
+        ("GET", true) if has("encryption") => "s3:GetEncryptionConfiguration",
+        ("GET", true) if has("logging") => "s3:GetBucketLogging",
+        ("GET", true) if has("publicAccessBlock") => "s3:GetBucketPublicAccessBlock",
+        ("GET", true) if has("policyStatus") => "s3:GetBucketPolicyStatus",
+        ("GET", false) if has("retention") => "s3:GetObjectRetention",
+        ("PUT", false) if has("retention") => "s3:PutObjectRetention",
+        ("GET" | "HEAD", false) if has("versionId") => "s3:GetObjectVersion",
+        ("DELETE", false) if has("versionId") => "s3:DeleteObjectVersion",
         ("GET" | "HEAD", true) => "s3:ListBucket",
         ("GET", false) if has("uploadId") => "s3:ListMultipartUploadParts",
         ("GET" | "HEAD", false) => "s3:GetObject",
@@ -204,4 +215,36 @@ fn each_policy_allows_what_its_host_does_and_nothing_that_the_page_rules_out() {
     assert!(denied.fired() > 0);
     let now: Vec<String> = s3.keys("odoo").into_iter().filter(|key| !key.contains("/drills/")).collect();
     assert_eq!(now, before, "a restore host stores the reports of its drills and nothing else");
+}
+
+#[test]
+fn the_policies_have_the_rights_that_locks_need_and_no_other() {
+    let server = match Ministack::start() {
+        Ok(server) => server,
+        Err(why) => skip!("{why}"),
+    };
+    let (cluster, s3) = (Cluster::start_default(), server.s3());
+    let mut site = Site::s3(&cluster, s3, "odoo");
+    site.set("LIFEBOAT_REPOSITORY_LOCK", "governance");
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), format!("{text}\n[class.all]\ntenants = ['*']\nwindow = '1h'\n")).unwrap();
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+
+    let denied = obey(s3, "agent-policy.json");
+    site.back_up(&[]);
+    assert_eq!(denied.fired(), 0, "{:?}", refused(s3));
+    let doctor = site.run(&["doctor", "--json"]).run().ok().json();
+    let status = |name: &str| {
+        let checks = doctor["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap()["status"].clone()
+    };
+    assert_eq!((status("lock shortened"), status("versions")), ("ok".into(), "ok".into()), "{doctor}");
+    assert_eq!(status("lock deleted"), "not-checked", "it may not delete: {doctor}");
+
+    let denied = obey(s3, "expire-policy.json");
+    // `lifeboat.json` was stored before the lock was set.
+    let done = site.run(&["expire", "--yes", "--json"]).run().exits(3).json();
+    assert_eq!((&done["locks"]["too_short"], &done["locks"]["failed"]), (&1.into(), &0.into()), "{done}");
+    site.run(&["expire", "--yes"]).run().ok();
+    assert_eq!(denied.fired(), 0, "{:?}", refused(s3));
 }

@@ -2,6 +2,9 @@
 //! where ministack is not installed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and waits by itself
 
+mod backup;
+mod expire;
+mod lock;
 mod past;
 mod profile;
 mod runbook;

@@ -193,7 +193,7 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     let kind = SnapshotKind::Base;
     let snapshot =
-        SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind);
+        SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind, None);
     let mut session = Session::maintenance(&job.postgres).await?;
     let source = source::choose(&job, &mut session).await?;
     let cluster = ask(&mut session).await?;

@@ -108,7 +108,7 @@ pub async fn back_up(
             ));
         }
     } else {
-        let snapshot = begin(job, SnapshotKind::Filestore);
+        let snapshot = begin(job, SnapshotKind::Filestore, tenant);
         let synced = sync(job, tenant, &snapshot, (snapshots, kinds.full), &job.cancel).await?;
         let files = Some(synced.changes);
         let filestore = publish_filestore(job, tenant, &snapshot, synced).await?;
@@ -120,8 +120,9 @@ pub async fn back_up(
     Ok(report)
 }
 
-fn begin(job: &Job, kind: SnapshotKind) -> Arc<SnapshotWriter> {
-    SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind)
+fn begin(job: &Job, kind: SnapshotKind, tenant: &TenantName) -> Arc<SnapshotWriter> {
+    let (repository, origin, recipients) = (&job.repository, &job.origin, &job.recipients);
+    SnapshotWriter::begin(repository, origin, recipients, job.pack_settings(), kind, Some(tenant))
 }
 
 /// `None` where a new point should be tried. `ids` are the highest ones of the backup before.
@@ -133,7 +134,7 @@ async fn dump_and_filestore(
     snapshots: &[SnapshotId],
     (points, ids): (u32, &BTreeMap<String, i64>),
 ) -> Result<Option<(TenantReport, Measured)>> {
-    let snapshot = begin(job, SnapshotKind::Dump);
+    let snapshot = begin(job, SnapshotKind::Dump, tenant);
     let fence = match kinds.filestore && job.backup.fence_seconds_max > 0 {
         true => Some(
             Fence::hold(&job.postgres, tenant.as_str(), Duration::from_secs(job.backup.fence_seconds_max))
@@ -162,7 +163,7 @@ async fn dump_and_filestore(
     }
     job.progress.stage(format!("{tenant}: database and filestore"));
     let (lsn, time, id) = (point.lsn, point.time, point.exported.clone());
-    let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore));
+    let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore, tenant));
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(
             stops_others(&cancel, dump::dump(job, tools, &snapshot, tenant, &id, &cancel)),

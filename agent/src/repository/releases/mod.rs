@@ -92,7 +92,7 @@ impl Repository {
         }
         let envelope = statement::sign(checkpoint, key)?;
         let object = layout::release_object(self.instance(), release, CHECKPOINT);
-        self.store().put_new(&object, envelope.clone()).await?;
+        self.for_record().store().put_new(&object, envelope.clone()).await?;
         let trusted = TrustedEvidenceKeys::new([key.public().clone()]);
         let stored = self.read_checkpoint(release, &checkpoint.origin, &trusted).await?;
         let stored = stored.filter(|stored| stored.envelope == envelope).ok_or_else(|| {
@@ -122,7 +122,7 @@ impl Repository {
         let bytes = sealed.finish().map_err(failed)?;
         let name = format!("baseline-{}.zst.age", &Sha256::of(baseline).to_string()[..32]);
         let object = layout::release_object(self.instance(), release, &name);
-        match self.store().put_new(&object, bytes).await {
+        match self.for_record().store().put_new(&object, bytes).await {
             // The same one, encrypted by an earlier call.
             Err(e) if e.kind() == Kind::AlreadyExists => Ok(()),
             stored => stored,
@@ -141,7 +141,7 @@ impl Repository {
         ];
         for (name, bytes) in beside {
             let object = layout::release_object(self.instance(), &checkpoint.release.id, name);
-            match self.store().put_new(&object, bytes).await {
+            match self.for_record().store().put_new(&object, bytes).await {
                 // By an older version, or with a key that was replaced since.
                 Err(e) if e.kind() == Kind::AlreadyExists => {}
                 done => done?,

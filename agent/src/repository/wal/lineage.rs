@@ -81,6 +81,6 @@ impl WalWriter {
             Err(e) => return Err(e),
         };
         let key = layout::wal_lineage(self.repository().instance(), timeline, Sha256::of(&signed));
-        self.repository().store().put_new(&key, signed).await
+        self.repository().for_wal().store().put_new(&key, signed).await
     }
 }

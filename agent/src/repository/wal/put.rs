@@ -203,7 +203,7 @@ impl WalWriter {
     /// The second half. Durable when this returns.
     pub async fn put_sealed(&self, Sealed { name, stored }: Sealed) -> Result<WalName> {
         let key = layout::wal_object(self.repository.instance(), &name);
-        self.repository.store().put_new(&key, stored).await?;
+        self.repository.for_wal().store().put_new(&key, stored).await?;
         Ok(name)
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 impl Store {
     /// Whether versions of objects can be asked for here at all: only of buckets of S3.
     pub fn has_versions(&self) -> bool {
-        matches!(&self.0.place, Backend::Remote(remote) if remote.versions.is_some())
+        matches!(&self.inner.place, Backend::Remote(remote) if remote.versions.is_some())
     }
 
     /// Every version of every object below the directory `prefix` (`""`: everything), delete markers
@@ -67,9 +67,14 @@ impl Store {
         }
     }
 
+    /// Nothing can be locked here.
+    pub(in super::super) fn no_locks(&self, key: &str) -> Error {
+        absent("lock", key, self.url(), "a directory has no locks")
+    }
+
     /// The bucket, where it can have versions.
     pub(super) fn versioned(&self, verb: &str, key: &str) -> Result<(&Remote, Arc<dyn VersionedBucket>)> {
-        match &self.0.place {
+        match &self.inner.place {
             Backend::Remote(remote) => Ok((remote, remote.versioned(verb, key)?)),
             Backend::Past(past) => past.refuse(verb, key),
             Backend::Local(_) => Err(absent(verb, key, self.url(), "a directory has no versions")),
@@ -92,7 +97,7 @@ impl Remote {
 fn absent(verb: &str, key: &str, url: &str, why: &str) -> Error {
     let object = if key.is_empty() { String::new() } else { format!("{key} in ") };
     Error::new(Kind::Config, format!("cannot {verb} {object}{url}: {why}"))
-        .next("see docs/repositories.md: what each kind of store has")
+        .next("docs/immutability.md says what each kind of store has")
 }
 
 enum Next {

@@ -6,6 +6,7 @@
 
 pub mod facts;
 mod list;
+mod put;
 mod read;
 mod retention;
 #[cfg(feature = "aws-sdk")]
@@ -14,12 +15,15 @@ pub(super) mod sdk;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
+use object_store::{MultipartUpload, UpdateVersion};
 
 use super::{ObjectInfo, StoreOptions};
 use crate::clock::Timestamp;
+use crate::config::LockMode;
 use crate::error::Result;
 #[cfg(not(feature = "aws-sdk"))]
 use crate::error::{Error, Kind};
@@ -59,24 +63,6 @@ pub struct ObjectVersion {
     pub is_marker: bool,
 }
 
-/// How strict a lock is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LockMode {
-    /// Somebody with the right to bypass it can shorten or remove the lock.
-    Governance,
-    /// Nobody can, not even the owner of the account.
-    Compliance,
-}
-
-impl fmt::Display for LockMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LockMode::Governance => "governance",
-            LockMode::Compliance => "compliance",
-        })
-    }
-}
-
 /// The lock of a version: until then the store refuses to delete it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
@@ -84,6 +70,13 @@ pub struct Lock {
     pub mode: LockMode,
     /// When it ends.
     pub until: Timestamp,
+}
+
+impl Lock {
+    /// Whether this lock is as long and as strict as that one; stores keep whole seconds.
+    pub fn covers(&self, other: Lock) -> bool {
+        self.mode >= other.mode && self.until.as_second() >= other.until.as_second()
+    }
 }
 
 /// A page of a listing, at most 1,000 versions.
@@ -134,12 +127,16 @@ pub(super) type Answer<'a, T> = BoxFuture<'a, object_store::Result<T>>;
 pub(super) trait VersionedBucket: fmt::Debug + Send + Sync {
     /// Versions whose path begins with `prefix`, sorted by path.
     fn page<'a>(&'a self, prefix: &'a str, after: Option<&'a PageStart>) -> Answer<'a, Page>;
-    /// The lock of a version; `None` where it has none.
-    fn lock<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, Option<Lock>>;
+    /// The lock of a version, or of the latest one; `None` where it has none.
+    fn lock<'a>(&'a self, path: &'a str, id: Option<&'a str>) -> Answer<'a, Option<Lock>>;
     /// Locks a version, or extends its lock.
     fn set_lock<'a>(&'a self, path: &'a str, id: &'a str, lock: Lock) -> Answer<'a, ()>;
     /// Deletes a version, for ever.
     fn remove<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, ()>;
+    /// Stores a new object, with its lock.
+    fn put<'a>(&'a self, path: &'a str, data: Bytes, lock: Lock) -> Answer<'a, UpdateVersion>;
+    /// Begins a large object, with its lock.
+    fn multipart<'a>(&'a self, path: &'a str, lock: Lock) -> Answer<'a, Box<dyn MultipartUpload>>;
     /// Whether versions are kept.
     fn versioning(&self) -> Answer<'_, Versioning>;
     /// Whether objects can be locked.

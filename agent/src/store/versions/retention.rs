@@ -5,12 +5,24 @@ use super::{Lock, VersionId};
 use crate::error::Result;
 
 impl Store {
-    /// The lock of a version; `None` where it has none, or the bucket has no locks.
-    pub async fn version_lock(&self, key: &str, id: &VersionId) -> Result<Option<Lock>> {
+    /// The same store, whose new objects are locked like this: with the request that creates them, and read
+    /// back afterwards. Where the lock is missing or shorter then, it is set and read back once more.
+    ///
+    /// Objects that are replaced ([`Store::replace`]) are not locked. Where the store has no locks, every
+    /// write fails.
+    pub fn locked(&self, lock: Lock) -> Store {
+        Store { lock: Some(lock), ..self.clone() }
+    }
+
+    /// The lock of a version, or of the latest one; `None` where it has none, or the bucket has no locks.
+    pub async fn version_lock(&self, key: &str, id: Option<&VersionId>) -> Result<Option<Lock>> {
         key::check(key)?;
         let (remote, bucket) = self.versioned("look at the lock of", key)?;
         let path = remote.path(key);
-        remote.call("look at the lock of", key, 0).run(bucket.lock(path.as_ref(), id.as_str())).await
+        remote
+            .call("look at the lock of", key, 0)
+            .run(bucket.lock(path.as_ref(), id.map(VersionId::as_str)))
+            .await
     }
 
     /// Locks a version, or makes its lock longer. Idempotent. Making it shorter is tried as well: a store

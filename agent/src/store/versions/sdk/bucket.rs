@@ -9,21 +9,25 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, EncodingType, ObjectLockEnabled, ObjectLockRetention, ObjectLockRetentionMode,
+    BucketVersioningStatus, EncodingType, ObjectLockEnabled, ObjectLockMode, ObjectLockRetention,
+    ObjectLockRetentionMode,
 };
+use bytes::Bytes;
 use futures::FutureExt;
 use object_store::aws::AwsCredentialProvider;
 use object_store::client::HttpClient;
+use object_store::{MultipartUpload, UpdateVersion};
 
 use super::super::super::{ObjectInfo, StoreOptions};
 use super::super::{
-    Answer, Lock, LockMode, ObjectLock, ObjectVersion, Page, PageStart, Place, VersionId, VersionedBucket,
-    Versioning,
+    Answer, Lock, ObjectLock, ObjectVersion, Page, PageStart, Place, VersionId, VersionedBucket, Versioning,
 };
 use super::credentials::OfObjectStore;
 use super::error::{raw, says};
 use super::http::Http;
+use super::multipart::Multipart;
 use crate::clock::Timestamp;
+use crate::config::LockMode;
 
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -123,9 +127,10 @@ impl VersionedBucket for Bucket {
         self.list(prefix, after).boxed()
     }
 
-    fn lock<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, Option<Lock>> {
+    fn lock<'a>(&'a self, path: &'a str, id: Option<&'a str>) -> Answer<'a, Option<Lock>> {
         async move {
-            let request = self.client.get_object_retention().bucket(&self.name).key(path).version_id(id);
+            let request = self.client.get_object_retention().bucket(&self.name).key(path);
+            let request = request.set_version_id(id.map(str::to_owned));
             let answer = match request.send().await {
                 Ok(answer) => answer,
                 // The version has none, or the bucket has none.
@@ -162,6 +167,33 @@ impl VersionedBucket for Bucket {
         async move {
             let request = self.client.delete_object().bucket(&self.name).key(path).version_id(id);
             request.send().await.map(drop).map_err(|e| raw(path, e))
+        }
+        .boxed()
+    }
+
+    fn put<'a>(&'a self, path: &'a str, data: Bytes, lock: Lock) -> Answer<'a, UpdateVersion> {
+        async move {
+            let request = self.client.put_object().bucket(&self.name).key(path).if_none_match("*");
+            let request =
+                request.object_lock_mode(mode(lock)).object_lock_retain_until_date(date(lock.until));
+            let answer = request.body(data.into()).send().await.map_err(|e| raw(path, e))?;
+            Ok(UpdateVersion { e_tag: answer.e_tag, version: answer.version_id })
+        }
+        .boxed()
+    }
+
+    fn multipart<'a>(&'a self, path: &'a str, lock: Lock) -> Answer<'a, Box<dyn MultipartUpload>> {
+        async move {
+            let request = self.client.create_multipart_upload().bucket(&self.name).key(path);
+            let request =
+                request.object_lock_mode(mode(lock)).object_lock_retain_until_date(date(lock.until));
+            let answer = request.send().await.map_err(|e| raw(path, e))?;
+            let upload = answer.upload_id.ok_or_else(|| object_store::Error::Generic {
+                store: "S3",
+                source: "the answer names no upload".into(),
+            })?;
+            let multipart = Multipart::new(self.client.clone(), self.name.clone(), path.to_owned(), upload);
+            Ok(Box::new(multipart) as Box<dyn MultipartUpload>)
         }
         .boxed()
     }
@@ -263,6 +295,13 @@ impl VersionedBucket for Bucket {
             is_public.ok_or_else(|| open("PolicyStatus"))
         }
         .boxed()
+    }
+}
+
+fn mode(lock: Lock) -> ObjectLockMode {
+    match lock.mode {
+        LockMode::Governance => ObjectLockMode::Governance,
+        LockMode::Compliance => ObjectLockMode::Compliance,
     }
 }
 

@@ -8,4 +8,5 @@ mod credentials;
 mod decode;
 mod error;
 mod http;
+mod multipart;
 pub(in super::super) mod profile;
