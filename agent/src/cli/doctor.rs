@@ -9,8 +9,9 @@ use crate::error::Result;
 /// Check configuration, keys, host, repository and server
 ///
 /// Says what to correct and changes nothing: it writes and removes one empty file in the state directory and,
-/// on a host that backs up, one object of one byte in the repository. Exit code 0: nothing failed, although
-/// there may be warnings. Exit code 3: a check failed.
+/// on a host that backs up, one object of one byte in the repository; a second one, where objects can be
+/// locked, which stays. Exit code 0: nothing failed, although there may be warnings. Exit code 3: a check
+/// failed.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:

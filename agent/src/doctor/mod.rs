@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 
 mod dump;
 mod host;
+mod immutable;
 mod keys;
 mod kubernetes;
 mod libpq;

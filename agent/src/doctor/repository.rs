@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Check, Outcome};
+use super::{Check, Outcome, immutable};
 use crate::archive::manifest::SnapshotKind;
 use crate::clock;
 use crate::config::Config;
@@ -59,6 +59,8 @@ pub async fn checks(config: &Config) -> Vec<Check> {
     if config.signing.key_file.is_some() {
         checks.push(overwriting(&store).await);
     }
+    let probe = config.signing.key_file.is_some().then_some(PROBE_PREFIX);
+    checks.extend(immutable::checks(config, &store, probe).await);
     checks.extend(one_life(config, &repository).await);
     checks
 }
