@@ -61,6 +61,30 @@ fn everything_that_a_backup_stores_is_locked_and_a_thief_cannot_delete_it() {
 }
 
 #[test]
+fn wal_and_base_backups_are_locked_as_well() {
+    let server = bucket!();
+    let cluster = Cluster::start_default();
+    let site = site(&cluster, &server);
+    site.back_up(&["--kind", "base"]);
+    cluster.psql("postgres", "create table filled as select generate_series(1, 100)");
+    let name = cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
+    let path = cluster.data_dir().join("pg_wal").join(name.trim());
+    site.run(&["wal", "push"]).arg(path).run().ok();
+    for prefix in ["p/instances/prod/wal/0", "p/instances/prod/snapshots/"] {
+        let all = stored(&server, prefix);
+        assert!(!all.is_empty(), "{prefix}");
+        for (key, id) in &all {
+            assert!(locked_until(&server, key, id).is_some(), "{key}");
+        }
+    }
+    // Expire knows these objects as well.
+    let done = site.run(&["expire", "--yes", "--json"]).run().exits(3).json();
+    let kept = stored(&server, "p/instances/").iter().filter(|(key, _)| !key.ends_with("/lease")).count();
+    assert_eq!(done["locks"]["checked"], kept + 1, "with lifeboat.json: {done}");
+    assert_eq!(done["locks"]["too_short_keys"], serde_json::json!(["lifeboat.json"]), "{done}");
+}
+
+#[test]
 fn init_locks_what_makes_the_place_a_repository() {
     let server = bucket!();
     let dir = tempfile::tempdir().unwrap();
