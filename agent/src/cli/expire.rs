@@ -11,6 +11,7 @@ use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::signature::SigningKey;
 use crate::backup::all_tenants;
 use crate::catalog::last_expire::{ExpireRun, LastExpire};
+use crate::catalog::last_locks::LastLocks;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -18,6 +19,7 @@ use crate::inventory::pick::MARGIN;
 use crate::inventory::target::ZonedTime;
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
+use crate::repository::locks::Locks;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
@@ -159,6 +161,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     // Whatever becomes of the rest: locks protect what stays.
     let locks =
         apply::extend_locks(&repository, &promised(&stock, &rules, plan.counted_from, now), now).await;
+    remember_locks(&config, &locks, now);
     if let Some(problem) = locks_problem(&locks) {
         known = Done::Incomplete;
         print::err(&problem);
@@ -197,6 +200,18 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
 fn remember(config: &Config, run: ExpireRun) -> Result<()> {
     let last = LastExpire { done: Some(run), failed: None };
     last.keep(&LastExpire::file(&config.state_dir, &config.instance))
+}
+
+/// Keeps what was found of locks, for the metrics.
+fn remember_locks(config: &Config, locks: &Result<Option<Locks>>, at: Timestamp) {
+    let last = match locks {
+        Ok(None) => return,
+        Ok(Some(locks)) => LastLocks { at, too_short: locks.too_short, failed: locks.failed },
+        Err(_) => LastLocks { at, too_short: 0, failed: 1 },
+    };
+    if let Err(e) = last.keep(&LastLocks::file(&config.state_dir, &config.instance)) {
+        tracing::warn!("{e:?}");
+    }
 }
 
 /// How long what was looked at is acted on.

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
+use crate::catalog::last_locks::LastLocks;
 use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -58,6 +59,8 @@ pub struct Metrics {
     scheduled: Gauge,
     doubted: Gauge,
     suspicious: Family<OfTenant, Gauge>,
+    locks_read: Family<Nothing, Gauge<f64, AtomicU64>>,
+    locks_short: Family<Nothing, Gauge>,
     checkpoint: Family<Nothing, Gauge<f64, AtomicU64>>,
     blocked: Family<Nothing, Gauge<f64, AtomicU64>>,
     checkpoint_took: Family<Nothing, Gauge<f64, AtomicU64>>,
@@ -137,6 +140,18 @@ impl Metrics {
              accepted; lifeboat status says how",
             Family::clone(&suspicious),
         );
+        let (locks_read, locks_short) = (Family::default(), Family::default());
+        registry.register_with_unit(
+            "locks_read_timestamp",
+            "When lifeboat expire last read the locks of this repository back, on this host",
+            Unit::Seconds,
+            Family::clone(&locks_read),
+        );
+        registry.register(
+            "locks_short",
+            "Objects that it found with a lock that was missing or too short, or that could not be made longer",
+            Family::clone(&locks_short),
+        );
         let (checkpoint, blocked) = (Family::default(), Family::default());
         let (checkpoint_took, gates) = (Family::default(), Family::default());
         for (name, help, metric) in [
@@ -163,6 +178,8 @@ impl Metrics {
             scheduled,
             doubted,
             suspicious,
+            locks_read,
+            locks_short,
             checkpoint,
             blocked,
             checkpoint_took,
@@ -282,6 +299,13 @@ impl Metrics {
         }
     }
 
+    /// Sets what the last expire of this host found of locks.
+    pub fn locks(&self, last: &LastLocks) {
+        self.locks_read.get_or_create(&[]).set(seconds(last.at));
+        let short = i64::try_from(last.too_short.saturating_add(last.failed)).unwrap_or(i64::MAX);
+        self.locks_short.get_or_create(&[]).set(short);
+    }
+
     /// Sets the outcome of the last release checkpoint of this host.
     pub fn checkpoint(&self, last: &LastCheckpoint) {
         for (family, time) in [(&self.checkpoint, last.passed), (&self.blocked, last.blocked)] {
@@ -371,9 +395,13 @@ mod tests {
         metrics.followed([("shop", at, 3)].into_iter());
         metrics.suspicious([("gone", 1)].into_iter());
         metrics.suspicious([("shop", 2)].into_iter());
+        assert!(!metrics.page().contains("lifeboat_locks_"), "no expire ran on this host");
+        metrics.locks(&LastLocks { at, too_short: 2, failed: 1 });
         let page = metrics.page();
         assert!(!page.contains("gone"), "{page}");
         for line in [
+            "lifeboat_locks_read_timestamp_seconds 1800000000.25",
+            "lifeboat_locks_short 3",
             "lifeboat_job_success_timestamp_seconds{job=\"backup\"} 1800000000.25",
             "lifeboat_job_duration_seconds{job=\"backup\"} 1.5",
             "lifeboat_job_exit_code{job=\"filestore\"} -1",

@@ -9,11 +9,12 @@ use crate::config::{Pattern, Shown, settings};
 use crate::error::{Error, Kind, Result};
 
 /// What is compared: these keys, or all keys of a section that ends with a dot. None of them holds a secret.
-const COMPARED: [&str; 11] = [
+const COMPARED: [&str; 12] = [
     "class.",
     "schedule.",
     "checkpoint.regions_allowed",
     "repository.region",
+    "repository.lock",
     "seal.recipients",
     "seal.recipients_file",
     "backup.base_chain_max",
