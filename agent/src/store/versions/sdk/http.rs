@@ -2,13 +2,13 @@
 
 use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::{HttpClient, RuntimeComponents};
-use aws_sdk_s3::primitives::SdkBody;
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::StatusCode;
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use futures::TryStreamExt;
 use object_store::client::{self, HttpErrorKind, HttpRequestBody};
 use reqwest::header::{HeaderName, HeaderValue};
@@ -33,13 +33,11 @@ impl HttpConnector for Http {
     }
 }
 
-async fn send(http: client::HttpClient, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn send(http: client::HttpClient, mut request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let user = |why: &str| ConnectorError::user(why.to_owned().into());
-    let body = match request.body().bytes() {
-        Some(bytes) => Bytes::copy_from_slice(bytes),
-        None => return Err(user("the body of a request is not in memory")),
-    };
-    let mut ours = client::HttpRequest::new(HttpRequestBody::from(body));
+    // All bodies are in memory; nothing is copied.
+    let body = ByteStream::new(request.take_body()).collect().await.map_err(|e| user(&e.to_string()))?;
+    let mut ours = client::HttpRequest::new(HttpRequestBody::from(body.into_bytes()));
     *ours.method_mut() = request.method().parse().map_err(|_| user("the method is unknown"))?;
     *ours.uri_mut() = request.uri().parse().map_err(|_| user("the URL is no URI"))?;
     for (name, value) in request.headers() {
