@@ -1,9 +1,11 @@
 //! `lifeboat expire`.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::confirm::confirm;
+use super::expire_html::page;
 use super::expire_locks::{locks_json, locks_problem, locks_text};
 use super::expire_text::{Shown, done_json, done_text};
 use super::{App, Done, print};
@@ -14,6 +16,7 @@ use crate::catalog::last_expire::{ExpireRun, LastExpire};
 use crate::catalog::last_locks::LastLocks;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
+use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::pick::MARGIN;
 use crate::inventory::target::ZonedTime;
@@ -23,6 +26,7 @@ use crate::repository::locks::Locks;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
+use crate::retention::cost::costs;
 use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
@@ -51,6 +55,7 @@ use crate::status::remembered;
 Examples:
   lifeboat expire --dry-run
   lifeboat expire --dry-run --as-of 2027-03-01T00:00:00Z
+  lifeboat expire --dry-run --html plan.html
   lifeboat expire --dry-run --json | jq '.plan.snapshots[].id'
   lifeboat expire --yes")]
 pub struct Args {
@@ -61,6 +66,9 @@ pub struct Args {
     /// expiry stops when backups stop
     #[arg(long, value_name = "TIME", requires = "dry_run")]
     as_of: Option<ZonedTime>,
+    /// Also write the plan as a page for a browser, with a timeline, to this file (mode 0600)
+    #[arg(long, value_name = "FILE", requires = "dry_run")]
+    html: Option<PathBuf>,
     /// Do not ask before anything is announced or deleted
     #[arg(long, conflicts_with = "dry_run")]
     yes: bool,
@@ -122,7 +130,9 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     }
     let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
     let phases = phases(&stock, &plan, &pending, config.expire.grace);
+    let costs = costs(&stock, &plan, &config.classes, &config.rates);
     let shown = Shown {
+        costs: &costs,
         config,
         repository: repository.store().url(),
         plan: &plan,
@@ -132,6 +142,9 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         locked: apply::locked(&repository, &plan).await,
         as_of: args.as_of.is_some(),
     };
+    if let Some(file) = &args.html {
+        disk::replace_durable(file, page(&shown, &costs).as_bytes())?;
+    }
     let is_known = shown.unknown.is_empty() && shown.not_believed.is_empty();
     let mut known = if is_known { Done::Complete } else { Done::Incomplete };
     let signing = match signing {

@@ -10,6 +10,7 @@ use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
+use crate::retention::cost::{Costs, money};
 use crate::retention::garbage::Sort;
 use crate::retention::phases::Phases;
 use crate::retention::plan::ExpiryPlan;
@@ -41,6 +42,8 @@ pub struct Shown<'a> {
     pub locked: HashMap<SnapshotId, Timestamp>,
     /// Whether it is about a time to come.
     pub as_of: bool,
+    /// What it costs.
+    pub costs: &'a Costs,
 }
 
 impl Shown<'_> {
@@ -66,6 +69,7 @@ impl Shown<'_> {
             "announces": phases.announced,
             "withdraws": phases.withdrawn,
             "next": phases.next,
+            "costs": self.costs,
         })
     }
 
@@ -96,6 +100,7 @@ impl Shown<'_> {
         }
         stays(&mut text, plan);
         goes(&mut text, plan, self);
+        costs(&mut text, self.costs);
         self.sum(&mut text);
         text
     }
@@ -300,8 +305,28 @@ fn garbage(text: &mut Text, plan: &ExpiryPlan) {
     }
 }
 
+/// What each recovery class costs, where there is a price.
+fn costs(text: &mut Text, costs: &Costs) {
+    let Some(currency) = &costs.currency else { return };
+    text.line(0);
+    let total = costs.total();
+    for (name, one) in costs.classes.iter().map(|(name, one)| (name.as_str(), one)).chain([("all", &total)]) {
+        let price = |amount: Option<f64>| money(amount.unwrap_or_default(), currency);
+        let early = match one.early {
+            Some(early) if early > 0.0 => format!("; deleted early: {}", money(early, currency)),
+            _ => String::new(),
+        };
+        let (before, after) = (price(one.before_month), price(one.after_month));
+        text.line(INDENT).plain(format!(
+            "cost of {name}: {before} a month now ({}), {after} after this ({}){early}",
+            bytes_text(one.before_bytes),
+            bytes_text(one.after_bytes)
+        ));
+    }
+}
+
 /// Reasons in a line: of several snapshots that need it, one is named.
-fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
+pub fn reasons<'a>(reasons: impl IntoIterator<Item = &'a Reason>) -> String {
     let (needed, others): (Vec<&Reason>, Vec<&Reason>) =
         reasons.into_iter().partition(|reason| matches!(reason, Reason::NeededBy(_)));
     let mut words: Vec<String> = others.into_iter().map(ToString::to_string).collect();

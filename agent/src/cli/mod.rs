@@ -31,6 +31,7 @@ mod confirm;
 mod doctor;
 mod evidence;
 mod expire;
+mod expire_html;
 mod expire_locks;
 mod expire_text;
 mod hold;

@@ -8,8 +8,8 @@ use super::LockMode;
 use super::given::wrong_so;
 use super::read::{Reader, schedule_line, tenant};
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Repository,
-    Restore, Schedules, Seal, Signing, Tls, Wal, Watch, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Rates,
+    Repository, Restore, Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
 use crate::names::InstanceName;
 use hyper::http::uri::Authority;
@@ -103,6 +103,12 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
+        rates: Rates {
+            currency: read.word("rates.currency")?,
+            gb_month: read.decimal("rates.gb_month")?,
+            retrieval_gb: read.decimal("rates.retrieval_gb")?,
+            minimum_days: read.integer("rates.minimum_days")? as u32,
+        },
         expire: Expire {
             grace: read.duration("expire.grace")?,
             max_percent: read.integer("expire.max_percent")? as u8,

@@ -35,6 +35,8 @@ pub enum Takes {
     Flag,
     /// A whole number.
     Integer(u64, u64),
+    /// A number with at most nine digits after the point, such as a price.
+    Decimal,
     /// A number of bytes with its unit.
     Size(u64, u64),
     /// Bytes a second with their unit, or `unlimited`.
@@ -57,6 +59,7 @@ impl fmt::Display for Takes {
             Takes::Url => f.write_str("a directory or a URL such as \"s3://bucket/prefix\""),
             Takes::Name(rule) => f.write_str(rule),
             Takes::Flag => f.write_str("true or false"),
+            Takes::Decimal => f.write_str("a number such as \"0.023\", in quotes"),
             Takes::Integer(least, most) => write!(f, "a whole number from {least} to {most}"),
             Takes::Size(least, most) => {
                 write!(f, "a size from \"{}\" to \"{}\"", units::size_text(*least), units::size_text(*most))
@@ -112,6 +115,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     (
         "tier.*",
         "What a release of this tier needs. Without any such section there are three: emergency (1 approval; may override drill, base, freeze and agent), standard (1 approval) and major (2 approvals).",
+    ),
+    (
+        "rates",
+        "What the store costs, for the plan of `lifeboat expire`: the prices of the storage class in which the bucket keeps new objects.",
     ),
     ("expire", "How `lifeboat expire` deletes what no recovery class keeps."),
     (
@@ -372,6 +379,13 @@ pub const KEYS: &[Key] = &[
         "Public keys whose tombstones are believed, in addition to signing.trusted_keys. Set it on the hosts that back up, too."),
     key("expire.drills", Takes::Duration(30 * DAY, 3650 * DAY), Some("\"400d\""), "",
         "How long reports of restore drills are kept. The newest of each tenant stays, and those that the evidence of a release names."),
+
+    key("rates.currency", Takes::Text, Some("\"USD\""), "", "The currency of the prices."),
+    key("rates.gb_month", Takes::Decimal, None, "\"0.023\"",
+        "The price of a GB (10^9 bytes) for a month. Without it, no costs are shown."),
+    key("rates.retrieval_gb", Takes::Decimal, None, "\"0.09\"", "The price of reading a GB, transfer included."),
+    key("rates.minimum_days", Takes::Integer(0, 3650), Some("0"), "",
+        "Objects that are deleted earlier are paid for so many days."),
 
     key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",
         "The tenants of the class. A name beats a pattern; a pattern beats \"*\" alone, which means the rest. Required."),

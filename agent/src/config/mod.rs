@@ -81,6 +81,8 @@ pub struct Config {
     pub schedule: Schedules,
     /// The release checkpoint.
     pub checkpoint: Checkpoint,
+    /// What the store costs.
+    pub rates: Rates,
     /// How expire deletes.
     pub expire: Expire,
     /// The recovery classes, by name.
@@ -213,6 +215,19 @@ pub struct Signing {
     pub key_file: Option<PathBuf>,
     /// Public keys that are accepted, in OpenSSH's format, checked to parse and to be Ed25519.
     pub trusted_keys: Vec<String>,
+}
+
+/// What the store costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rates {
+    /// The currency.
+    pub currency: String,
+    /// A GB for a month.
+    pub gb_month: Option<f64>,
+    /// Reading a GB.
+    pub retrieval_gb: Option<f64>,
+    /// Objects that are deleted earlier are paid for so many days.
+    pub minimum_days: u32,
 }
 
 /// How expire deletes what no recovery class keeps.

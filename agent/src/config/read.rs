@@ -112,6 +112,13 @@ impl<'g> Reader<'g> {
         given.map(|given| text_of(&given).map(str::to_owned).ok_or_else(|| given.refused(key))).transpose()
     }
 
+    pub fn decimal(&self, name: &'static str) -> Result<Option<f64>> {
+        let (key, given) = self.find(name)?;
+        let Some(given) = given else { return Ok(None) };
+        let number = text_of(&given).and_then(units::decimal);
+        number.map(Some).ok_or_else(|| given.refused(key))
+    }
+
     pub fn word(&self, name: &'static str) -> Result<String> {
         let (key, given) = self.required(name)?;
         let text = text_of(&given).ok_or_else(|| given.refused(key))?;

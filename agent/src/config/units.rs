@@ -45,6 +45,14 @@ fn measure_text(value: u64, units: &[(&str, u64)]) -> String {
     fits.map_or_else(|| value.to_string(), |(name, scale)| format!("{}{name}", value / scale))
 }
 
+/// A number such as `0.023`, without a sign or an exponent.
+pub fn decimal(text: &str) -> Option<f64> {
+    let is_fine = |part: &str| part.len() <= 9 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    let has_digits = !whole.is_empty() && !part.is_empty();
+    (has_digits && is_fine(whole) && is_fine(part)).then(|| text.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 
 mod ages;
 pub mod apply;
+pub mod cost;
 pub mod dropped;
 mod folders;
 pub mod garbage;

@@ -1,5 +1,5 @@
-//! Filestores: `--full`, and old snapshots of which little is needed. What a list still needs of them is stored
-//! again from the disk, so that they can expire; nothing is lost by that, whatever the disk does.
+//! Filestores: `--full`, and old snapshots of which little is needed. What a list still needs of them is
+//! stored again from the disk, so that they can expire; nothing is lost by that, whatever the disk does.
 
 use std::fs;
 use std::path::PathBuf;

@@ -107,7 +107,7 @@ fn what_nobody_promised_goes_and_the_rest_stays_for_a_reason() {
 }
 
 /// A site with backups of 9, 4, 1 and 0 days ago, and classes under which the first dump goes.
-fn old_site(cluster: &Cluster) -> (Site, [(String, String); 4]) {
+pub fn old_site(cluster: &Cluster) -> (Site, [(String, String); 4]) {
     let site = Site::local(cluster);
     small_tenant(cluster, &site.data_dir(), "shop", 3);
     let all = [9, 4, 1, 0].map(|days| back_up(&site, days));

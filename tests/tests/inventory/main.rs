@@ -9,6 +9,7 @@ mod expire;
 mod garbage;
 mod holds;
 mod lineage;
+mod page;
 mod plans;
 mod policy;
 mod screen;
