@@ -174,7 +174,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     // Whatever becomes of the rest: locks protect what stays.
     let locks =
         apply::extend_locks(&repository, &promised(&stock, &rules, plan.counted_from, now), now).await;
-    remember_locks(&config, &locks, now);
+    remember_locks(config, &locks, now);
     if let Some(problem) = locks_problem(&locks) {
         known = Done::Incomplete;
         print::err(&problem);
