@@ -114,9 +114,19 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         remembered::broken(inventory, &verified).into_iter().cloned().collect()
     };
     let at = args.as_of.map_or_else(clock::now, |at| at.0);
-    let named = config.odoo.tenants.iter().cloned().collect();
-    let expire = &config.expire;
-    let request = LookRequest { trust: &trust, evidence: &evidence, tenants, named, expire, at };
+    let mut announcers = announcers(config)?;
+    if let Some(key) = &signing {
+        announcers = announcers.with(key);
+    }
+    let request = LookRequest {
+        trust: &trust,
+        evidence: &evidence,
+        tenants,
+        named: config.odoo.tenants.iter().cloned().collect(),
+        announcers: &announcers,
+        expire: &config.expire,
+        at,
+    };
     let stock = look::take(&repository, request, broken).await?;
     let looked = clock::instant();
     let rules = look::rules(config, &stock)?;
@@ -124,10 +134,6 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     let clock = args.as_of.map_or(Clock::Store(now), |at| Clock::AsOf(at.0));
     let plan = plan(&stock, &rules, clock)?;
     let origin = repository.origin().await?;
-    let mut announcers = announcers(config)?;
-    if let Some(key) = &signing {
-        announcers = announcers.with(key);
-    }
     let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
     let phases = phases(&stock, &plan, &pending, config.expire.grace);
     let costs = costs(&stock, &plan, &config.classes, &config.rates);

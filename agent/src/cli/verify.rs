@@ -12,6 +12,7 @@ use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::SnapshotKind;
+use crate::archive::seal::Recipients;
 use crate::catalog::held::Held;
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
@@ -133,6 +134,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         identities,
         workers: args.workers.map_or(config.restore.workers, usize::from),
         trust,
+        recipients: Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()).ok(),
         evidence_keys: evidence_keys(&config),
     };
     let shown = app.progress("verify", None);

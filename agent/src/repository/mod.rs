@@ -19,6 +19,7 @@ pub mod record;
 pub mod releases;
 pub mod snapshots;
 pub mod suspicions;
+pub mod tampered;
 pub mod tombstones;
 pub mod unproven;
 pub mod upload_sink;

@@ -77,8 +77,8 @@ impl Repository {
         Ok(folders.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
-    /// The tombstones of these runs, and why others are not believed. One that is half there is being
-    /// written, and does not count yet.
+    /// The tombstones of these runs, and why others are not believed. One of which only the signature is
+    /// there is being written, and does not count yet.
     ///
     /// # Errors
     /// Those of the store.
@@ -111,11 +111,12 @@ impl Repository {
         trusted: &TrustedKeys,
     ) -> Result<Option<Believed>> {
         let signed = match self.tombstone_record(run).read(self, trusted).await {
-            Ok(signed) => signed,
-            Err(e) if e.kind() == Kind::NotFound => None,
+            Ok(Some(signed)) => signed,
+            // The signature is stored first, so nobody of ours wrote this.
+            Ok(None) => return Err(Error::new(Kind::Signature, format!("tombstone {run} has no signature"))),
+            Err(e) if e.kind() == Kind::NotFound => return Ok(None),
             Err(e) => return Err(e.context(format!("read tombstone {run}"))),
         };
-        let Some(signed) = signed else { return Ok(None) };
         let tombstone = Tombstone::parse(run, origin, &signed.record)?;
         Ok(Some(Believed { tombstone, stored_at: signed.record.stored_at }))
     }

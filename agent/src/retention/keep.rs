@@ -445,7 +445,8 @@ impl<'a> Work<'a> {
         let all_of = |kinds: &'static [SnapshotKind]| move |item: &&Item| kinds.contains(&item.kind);
         for (id, why) in self.stock.unread.iter().chain(&self.stock.not_believed) {
             let kinds: &'static [SnapshotKind] = match id.kind() {
-                "dump" | "filestore" => &[SnapshotKind::Filestore],
+                "dump" => &[SnapshotKind::Filestore, SnapshotKind::Globals],
+                "filestore" => &[SnapshotKind::Filestore],
                 "base" => &[SnapshotKind::Base, SnapshotKind::Filestore],
                 _ => &[],
             };

@@ -7,10 +7,11 @@ use super::ages::{earlier, later};
 use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
 use super::rule::{Period, Rule, Rules};
-use super::stock::{self, Dropped, GoodBefore, Known, ReleasePoint, Stock, WalItem, WalStock};
+use super::stock::{self, Dropped, GoodBefore, Known, ReleasePoint, Stock, Told, WalItem, WalStock};
 use super::{folders, reports};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::evidence::predicate::Checkpoint;
+use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
 use crate::clock::Timestamp;
@@ -41,6 +42,8 @@ pub struct LookRequest<'a> {
     pub tenants: Known<BTreeSet<TenantName>>,
     /// Tenants that the configuration names.
     pub named: BTreeSet<TenantName>,
+    /// Whose tombstones.
+    pub announcers: &'a TrustedKeys,
     /// How old garbage is when it goes.
     pub expire: &'a Expire,
     /// The time for which the plan is made, by the clock of this host.
@@ -56,15 +59,17 @@ pub async fn take(
     request: LookRequest<'_>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
-    let LookRequest { trust, evidence, tenants, named, expire, at } = request;
+    let LookRequest { trust, evidence, tenants, named, announcers, expire, at } = request;
     let inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
-    let items = stock::items(&inventory, &broken(&inventory));
+    let deleted = deleted(repository, announcers).await?;
+    let items = stock::items(&inventory, &broken(&inventory), &deleted);
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
     let tenants = match tenants {
         Known::All(tenants) => Known::All(&tenants | &stored),
         unknown => unknown,
     };
     let (holds, not_removed) = holds(repository, trust).await;
+    let mut unread = stock::unread(&inventory);
     let mut garbage = Garbage::default();
     let snapshots = layout::snapshots(repository.instance());
     let mut unfinished = match folders::list(repository, &snapshots, &mut garbage).await {
@@ -87,6 +92,9 @@ pub async fn take(
         }
         Err(e) => Known::Unknown(e.line()),
     };
+    // Somebody else deleted their manifests: what is left of them stays, and what they may need.
+    unfinished.retain(|(id, _)| !deleted.iter().any(|(other, _)| other == id));
+    unread.extend(deleted);
     let releases: Known<Vec<ReleasePoint>> = releases(repository, evidence).await.into();
     let suspicions = suspicions(repository, trust, &mut garbage).await.into();
     let probes = folders::probes(repository, expire, &mut garbage).await;
@@ -103,7 +111,7 @@ pub async fn take(
         Err(e) => note(&mut garbage, "uploads that were never finished", Err(e)),
     }
     Ok(Stock {
-        unread: stock::unread(&inventory),
+        unread,
         not_believed: stock::not_believed(&inventory),
         unfinished,
         batches,
@@ -124,6 +132,25 @@ fn note(garbage: &mut Garbage, what: &str, looked: Result<()>) {
     if let Err(e) = looked {
         garbage.unknown.push(format!("{what} (none is deleted): {}", e.line()));
     }
+}
+
+/// The snapshots and batches that somebody deleted without a tombstone, as a bucket with versions shows it.
+async fn deleted(repository: &Repository, announcers: &TrustedKeys) -> Result<Vec<Told>> {
+    // Before the first backup there is nothing.
+    let Ok(origin) = repository.origin().await else { return Ok(Vec::new()) };
+    let (tombstones, _) = repository.tombstones(repository.expiry_runs().await?, &origin, announcers).await?;
+    let mut all = Vec::new();
+    for below in [layout::snapshots(repository.instance()), layout::arrivals(repository.instance())] {
+        match repository.tampered(&below, &tombstones, SegmentBytes::USUAL).await {
+            Ok(found) => all.extend(found.snapshots),
+            Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
+                tracing::debug!(error = ?e, "versions are not known");
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    let told = |(id, at)| (id, format!("it was deleted at {at}, and no tombstone announced it"));
+    Ok(all.into_iter().map(told).collect())
 }
 
 impl<T> From<Result<T>> for Known<T> {

@@ -239,15 +239,16 @@ impl Stock {
 }
 
 /// The snapshots of an inventory as items, in the order in which they were stored; those that are `broken`
-/// are not whole.
-pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>) -> Vec<Item> {
+/// are not whole. Those that somebody `deleted` can be put back.
+pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>, deleted: &[Told]) -> Vec<Item> {
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     // What could not be read, or is damaged, is not missing.
     let is_there = |(id, look): &(SnapshotId, Look)| match look {
         Look::NotRead(_) | Look::NotBelieved(_) => Some(id.clone()),
         Look::Believed(_) | Look::Unfinished => None,
     };
-    let there: BTreeSet<SnapshotId> = inventory.snapshots.iter().filter_map(is_there).collect();
+    let there = inventory.snapshots.iter().filter_map(is_there);
+    let there: BTreeSet<SnapshotId> = there.chain(deleted.iter().map(|(id, _)| id.clone())).collect();
     let whole = |id: &SnapshotId| {
         let lacks = graph.lacks(id);
         let whole = lacks.is_empty() && graph.needs(id).is_disjoint(broken);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::Origin;
-use crate::archive::seal::Identities;
+use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
@@ -21,14 +21,17 @@ use crate::inventory::pick::oldest_first;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::snapshots::Trust;
+use crate::repository::tombstones::Believed;
 use crate::repository::wal::WalReader;
+use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
+use crate::upkeep::doubtful::doubtful;
 use crate::upkeep::findings::{Covered, Finding, Findings, Found, NewestWhole, Report, Unasked, Unfinished};
 use crate::upkeep::lacking::lacking;
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
 use crate::upkeep::work::{Task, Work, each};
-use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, wal};
+use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, versions, wal};
 
 /// What is asked for.
 pub struct VerifyRequest {
@@ -46,6 +49,8 @@ pub struct VerifyRequest {
     pub workers: usize,
     /// Whose manifests are believed.
     pub trust: Trust,
+    /// For whom this host encrypts; `None` where it does not.
+    pub recipients: Option<Recipients>,
     /// Whose evidence of checkpoints is believed; `None` where no key is known.
     pub evidence_keys: Option<TrustedEvidenceKeys>,
     /// Batches that this host knows to have been stored: it is a finding if one is gone that no tombstone
@@ -55,21 +60,21 @@ pub struct VerifyRequest {
     pub announcers: TrustedKeys,
 }
 
-/// The batches that expire deleted, or is about to: what tombstones name that are believed.
-async fn deleted(
+/// The tombstones that are believed.
+async fn tombstones(
     repository: &Repository,
     origin: &Origin,
     trusted: &TrustedKeys,
     findings: &Findings,
     cancel: &CancellationToken,
-) -> BTreeSet<SnapshotId> {
+) -> Vec<Believed> {
     let folder = layout::tombstones(repository.instance());
     let look = async { repository.tombstones(repository.expiry_runs().await?, origin, trusted).await };
     let Some((tombstones, others)) = findings.looked(&folder, "the tombstones", look, cancel).await else {
-        return BTreeSet::new();
+        return Vec::new();
     };
     others.iter().for_each(|e| findings.add(Finding::harmless(&folder, e.line())));
-    tombstones.into_iter().flat_map(|one| one.tombstone.named.batches).collect()
+    tombstones
 }
 
 /// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
@@ -90,10 +95,13 @@ pub async fn run(
     let snapshots_of = |ids: &mut dyn Iterator<Item = &SnapshotId>| -> Vec<Snapshot> {
         ids.filter_map(|id| scope.snapshot(repository.instance(), id)).collect()
     };
-    let Missing { mut problems, mut warnings } = lacking(&snapshots_of(&mut scope.chosen.iter()));
+    let chosen = snapshots_of(&mut scope.chosen.iter());
+    let Missing { mut problems, mut warnings } = lacking(&chosen);
+    warnings.extend(doubtful(&chosen, request.recipients.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
-        let deleted = deleted(&repository, &origin, &request.announcers, &findings, &cancel).await;
+        let tombstones = tombstones(&repository, &origin, &request.announcers, &findings, &cancel).await;
+        let deleted = tombstones.iter().flat_map(|one| one.tombstone.named.batches.clone()).collect();
         scope.find_missed(repository.instance(), &(&request.known - &deleted), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         let keys = request.evidence_keys.as_ref();
@@ -103,6 +111,10 @@ pub async fn run(
         suspicious = suspicions::check(&repository, &origin, trust, &scope.listed, &findings, &cancel).await;
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
+        let size = segment_bytes(list.objects.iter().map(|object| &object.name));
+        let versions = versions::check(&repository, &tombstones, size, &findings, &cancel).await;
+        problems.extend(versions.problems);
+        warnings.extend(versions.warnings);
         let all = snapshots_of(&mut scope.manifests.keys());
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);

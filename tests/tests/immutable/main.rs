@@ -9,6 +9,7 @@ mod lock;
 mod past;
 mod profile;
 mod runbook;
+mod thief;
 mod versions;
 
 use lifeboat::store::{Store, StoreOptions};

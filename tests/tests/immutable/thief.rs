@@ -1,0 +1,391 @@
+//! A thief with the writer's credentials of the bucket, and with the writer's signing key as well. Whatever
+//! he stores, our own expire deletes nothing of ours that it would have kept without him; what was there is
+//! readable as it was; and the checks of a day say that something is wrong.
+//!
+//! `TEST_TIMES=1000` runs so many histories.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use lifeboat::archive::signature::SigningKey;
+use lifeboat_tests::site::Site;
+use lifeboat_tests::versioned::{Content, Kept};
+use lifeboat_tests::{Cluster, Outcome, S3, Versioned, small_tenant};
+use serde_json::{Value, json};
+
+use crate::past::{ago, back_up};
+
+const DAY: i64 = 86_400;
+const CLASS: &str = "\n[class.shops]\ntenants = ['*']\nwindow = '2d'\ndaily = 6\nweekly = 0\nmonthly = 0\n";
+const SNAPSHOTS: &str = "odoo/instances/prod/snapshots/";
+const EXPIRY: &str = "odoo/instances/prod/expiry/";
+/// Histories of the gate.
+const TIMES: u64 = 16;
+
+/// Numbers that follow from a seed alone (SplitMix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % end as u64) as usize
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+/// The site before he came.
+struct World<'a> {
+    site: &'a Site,
+    bucket: &'a Versioned,
+    content: Content,
+    key: SigningKey,
+}
+
+/// Something that he does.
+struct Act {
+    name: &'static str,
+    /// Whether he signs with the writer's key.
+    signs: bool,
+    does: fn(&World, &mut Dice),
+}
+
+const ACTS: &[Act] = &[
+    Act { name: "overwrites objects", signs: false, does: overwrite },
+    Act { name: "exchanges objects", signs: false, does: exchange },
+    Act { name: "hides objects", signs: false, does: hide_objects },
+    Act { name: "hides a snapshot", signs: false, does: hide_snapshot },
+    Act { name: "shows an old state", signs: false, does: old_state },
+    Act { name: "hides everything", signs: false, does: hide_everything },
+    Act { name: "copies snapshots under other names", signs: false, does: copies },
+    Act { name: "makes up a snapshot", signs: false, does: made_up },
+    Act { name: "stores a tombstone of everything", signs: false, does: tombstone },
+    Act { name: "ends the hold", signs: false, does: end_hold },
+    Act { name: "signs backdated copies", signs: true, does: backdated },
+    Act { name: "signs copies from the future", signs: true, does: from_the_future },
+    Act { name: "signs a flood of copies", signs: true, does: flood },
+    Act { name: "signs a copy for his own recipient", signs: true, does: swapped_recipient },
+    Act { name: "signs manifests that need nothing", signs: true, does: needs_nothing },
+    Act { name: "signs a tombstone of everything", signs: true, does: signed_tombstone },
+];
+
+impl World<'_> {
+    /// The keys of objects that are there.
+    fn keys(&self) -> Vec<&String> {
+        let is_there = |(_, versions): &(&String, &Vec<Kept>)| versions.last().unwrap().data.is_some();
+        self.content.iter().filter(is_there).map(|(key, _)| key).collect()
+    }
+
+    /// The IDs of snapshots of a kind (`""`: all), the oldest first.
+    fn snapshots(&self, kind: &str) -> Vec<&str> {
+        let names = self.content.keys().filter_map(|key| key.strip_prefix(SNAPSHOTS)?.split_once('/'));
+        let ids: BTreeSet<&str> = names.map(|(id, _)| id).filter(|id| id.contains(kind)).collect();
+        ids.into_iter().collect()
+    }
+
+    /// The objects of a snapshot, by name.
+    fn objects(&self, id: &str) -> Vec<(String, Bytes)> {
+        let prefix = format!("{SNAPSHOTS}{id}/");
+        let keys = self.content.iter().filter(|(key, _)| key.starts_with(&prefix));
+        keys.map(|(key, versions)| {
+            (key[prefix.len()..].to_owned(), versions.last().unwrap().data.clone().unwrap())
+        })
+        .collect()
+    }
+
+    /// Stores a snapshot's objects under another ID, its manifest as `change` leaves it, and signed if so.
+    fn copy(&self, from: &str, to: &str, signs: bool, change: impl Fn(&mut Value)) {
+        for (name, data) in self.objects(from) {
+            if !name.starts_with("manifest.json") {
+                self.bucket.write(&format!("{SNAPSHOTS}{to}/{name}"), data);
+            }
+        }
+        let mut manifest = self.manifest(from);
+        manifest["id"] = json!(to);
+        change(&mut manifest);
+        self.put_manifest(to, &manifest, signs);
+    }
+
+    fn manifest(&self, id: &str) -> Value {
+        let data = self.objects(id).into_iter().find(|(name, _)| name == "manifest.json").unwrap().1;
+        serde_json::from_slice(&data).unwrap()
+    }
+
+    fn put_manifest(&self, id: &str, manifest: &Value, signs: bool) {
+        self.put_signed(&format!("{SNAPSHOTS}{id}/manifest.json"), manifest, signs);
+    }
+
+    fn put_signed(&self, key: &str, value: &Value, signs: bool) {
+        let bytes = serde_json::to_vec_pretty(value).unwrap();
+        if signs {
+            self.bucket.write(&format!("{key}.sig"), self.key.sign(&bytes).unwrap());
+        }
+        self.bucket.write(key, bytes);
+    }
+
+    /// An ID of so many days ago.
+    fn id(&self, days: i64, kind: &str, dice: &mut Dice) -> String {
+        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(days * DAY);
+        format!("{}-{kind}-{:08x}", at.strftime("%Y%m%dT%H%M%SZ"), dice.below(u32::MAX as usize))
+    }
+
+    fn tombstone_of_everything(&self, dice: &mut Dice, signs: bool) {
+        let run = self.id(2, "expiry", dice);
+        let origin = self.manifest(self.snapshots("dump")[0])["origin"].clone();
+        let value = json!({
+            "format": 1, "origin": origin, "run": run, "counted_from": jiff::Timestamp::now().to_string(),
+            "snapshots": self.snapshots(""), "batches": [], "unfinished": [], "wal": [],
+            "bytes": 1, "written_by": "lifeboat 0.1.0",
+        });
+        self.put_signed(&format!("{EXPIRY}{run}/tombstone.json"), &value, signs);
+    }
+}
+
+fn overwrite(world: &World, dice: &mut Dice) {
+    for _ in 0..=dice.below(4) {
+        let key = dice.of(&world.keys());
+        let data: &[u8] = dice.of(&[&b""[..], b"{}", b"paid in bitcoin only"]);
+        world.bucket.write(key, data.to_vec());
+    }
+}
+
+fn exchange(world: &World, dice: &mut Dice) {
+    let keys = world.keys();
+    for _ in 0..=dice.below(3) {
+        let (key, other) = (dice.of(&keys), dice.of(&keys));
+        if key != other {
+            world.bucket.write(key, world.content[other].last().unwrap().data.clone().unwrap());
+        }
+    }
+}
+
+fn hide_objects(world: &World, dice: &mut Dice) {
+    for _ in 0..=dice.below(6) {
+        let key = dice.of(&world.keys());
+        world.bucket.hide(key);
+    }
+}
+
+fn hide(world: &World, is_it: impl Fn(&str) -> bool) {
+    world.content.keys().filter(|key| is_it(key)).for_each(|key| world.bucket.hide(key));
+}
+
+fn hide_snapshot(world: &World, dice: &mut Dice) {
+    let id = dice.of(&world.snapshots(""));
+    hide(world, |key| key.contains(id));
+}
+
+fn old_state(world: &World, dice: &mut Dice) {
+    let ids = world.snapshots("");
+    let newer: Vec<&str> = ids[1 + dice.below(ids.len() - 1)..].to_vec();
+    hide(world, |key| newer.iter().any(|id| key.contains(id)));
+}
+
+fn hide_everything(world: &World, _: &mut Dice) {
+    hide(world, |_| true);
+}
+
+fn copies(world: &World, dice: &mut Dice) {
+    for _ in 0..=dice.below(20) {
+        let from = dice.of(&world.snapshots(""));
+        let kind = from.split('-').nth(1).unwrap();
+        let to = world.id(dice.below(20) as i64 - 5, kind, dice);
+        for (name, data) in world.objects(from) {
+            world.bucket.write(&format!("{SNAPSHOTS}{to}/{name}"), data);
+        }
+    }
+}
+
+fn made_up(world: &World, dice: &mut Dice) {
+    let from = dice.of(&world.snapshots("dump"));
+    world.copy(from, &world.id(dice.below(3) as i64, "dump", dice), false, |_| {});
+}
+
+fn tombstone(world: &World, dice: &mut Dice) {
+    world.tombstone_of_everything(dice, false);
+}
+
+fn end_hold(world: &World, _: &mut Dice) {
+    let place = "odoo/instances/prod/holds/case-1/";
+    world.bucket.write(&format!("{place}removed.json"), "{\"format\": 1}");
+}
+
+/// Copies of a snapshot, so many, of these days.
+fn signed_copies(world: &World, dice: &mut Dice, count: usize, days: impl Fn(&mut Dice) -> i64) {
+    for _ in 0..count {
+        let kind = dice.of(&["dump", "filestore"]);
+        let from = dice.of(&world.snapshots(kind));
+        let of = days(dice);
+        let at = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(of * DAY);
+        let at = at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        world.copy(from, &world.id(of, kind, dice), true, |manifest| {
+            for field in ["begun", "point", "ended"] {
+                manifest[field] = json!(at);
+            }
+        });
+    }
+}
+
+fn backdated(world: &World, dice: &mut Dice) {
+    let count = 1 + dice.below(4);
+    signed_copies(world, dice, count, |dice| 1 + dice.below(12) as i64);
+}
+
+fn from_the_future(world: &World, dice: &mut Dice) {
+    let count = 1 + dice.below(4);
+    signed_copies(world, dice, count, |dice| -1 - dice.below(400) as i64);
+}
+
+fn flood(world: &World, dice: &mut Dice) {
+    signed_copies(world, dice, 30, |dice| dice.below(8) as i64);
+}
+
+fn swapped_recipient(world: &World, dice: &mut Dice) {
+    let from = *world.snapshots("dump").last().unwrap();
+    world.copy(from, &world.id(0, "dump", dice), true, |manifest| {
+        let now = json!(jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        for field in ["begun", "point", "ended"] {
+            manifest[field] = now.clone();
+        }
+        manifest["recipients"] = json!(["age1qyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqs3290gq"]);
+    });
+}
+
+fn needs_nothing(world: &World, dice: &mut Dice) {
+    for id in world.snapshots("filestore") {
+        if dice.below(3) > 0 {
+            let mut manifest = world.manifest(id);
+            manifest["parent"] = Value::Null;
+            if let Some(sources) = manifest["facts"].get_mut("sources") {
+                *sources = json!([]);
+            }
+            world.put_manifest(id, &manifest, true);
+        }
+    }
+}
+
+fn signed_tombstone(world: &World, dice: &mut Dice) {
+    world.tombstone_of_everything(dice, true);
+}
+
+/// Runs expire now and a day later; what it said.
+fn expire(site: &Site, bucket: &Versioned) -> Vec<Outcome> {
+    let run = |offset: &str| site.run(&["expire", "--yes", "--max-percent", "100"]).off_by(offset).run();
+    let now = run("+0s");
+    bucket.set_ahead(DAY + 3_600);
+    let later = run("+25h");
+    bucket.set_ahead(0);
+    vec![now, later]
+}
+
+/// The objects of the content that are hidden now.
+fn hidden(content: &Content, bucket: &Versioned) -> BTreeSet<String> {
+    let now = bucket.content();
+    let is_hidden = |key: &&String| now[*key].last().unwrap().data.is_none();
+    content.keys().filter(is_hidden).cloned().collect()
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+}
+
+#[test]
+fn a_thief_makes_our_expire_delete_nothing_of_ours_and_is_reported() {
+    let cluster = Cluster::start_default();
+    let bucket = Versioned::default();
+    let s3 = S3::versioned(&bucket);
+    bucket.set_ahead(-10 * DAY);
+    let site = Site::s3(&cluster, &s3, "odoo");
+    let tenant = small_tenant(&cluster, &site.data_dir(), "shop", 3);
+    let text = fs::read_to_string(site.config()).unwrap();
+    fs::write(site.config(), format!("{text}{CLASS}")).unwrap();
+    let mut ids = Vec::new();
+    for days in [9, 8, 7, 4, 3, 1, 0] {
+        tenant.upload(&cluster, &format!("file-{days}"), format!("content {days}").as_bytes());
+        ids.push(back_up(&site, &bucket, days));
+    }
+    let hold = ["hold", "add", "case-1", "--snapshot", &ids[0].0, "--reason", "audit", "--by", "anna"];
+    site.run(&hold).run().ok();
+    let (state, saved) = (site.path("lifeboat-state"), site.path("saved-state"));
+    copy_dir(&state, &saved);
+    let key = SigningKey::load(&site.path("lifeboat-signing-key")).unwrap();
+    let world = World { site: &site, bucket: &bucket, content: bucket.content(), key };
+
+    // Without him: something goes, and nothing is reported.
+    for command in [&["verify"][..], &["list"]] {
+        site.run(command).run().ok();
+    }
+    for outcome in expire(&site, &bucket) {
+        outcome.ok();
+    }
+    let honest = hidden(&world.content, &bucket);
+    assert!(honest.iter().any(|key| key.contains(&ids[1].0)), "{honest:?}");
+    assert!(!honest.iter().any(|key| key.contains(&ids[0].0)), "it is held: {honest:?}");
+
+    // The times of S3 are whole seconds.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let before = ago(2);
+    let times = std::env::var("TEST_TIMES").map_or(TIMES, |times| times.parse().unwrap());
+    let first: u64 = std::env::var("TEST_SEED").map_or(0, |seed| seed.parse().unwrap());
+    let mut failures = Vec::new();
+    for seed in first..first + times {
+        bucket.restore(world.content.clone());
+        copy_dir(&saved, &state);
+        if let Err(why) = history(&world, &honest, &before, seed) {
+            println!("seed {seed}: {why}");
+            failures.push(format!("seed {seed}: {}", why.lines().next().unwrap_or_default()));
+        }
+    }
+    assert!(failures.is_empty(), "{} of {times} histories:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// One history; what went wrong.
+fn history(world: &World, honest: &BTreeSet<String>, before: &str, seed: u64) -> Result<(), String> {
+    let mut dice = Dice(seed.wrapping_mul(0x5851_f42d_4c95_7f2d));
+    let mut names = Vec::new();
+    // Each act once alone, then mixtures.
+    let count = if (seed as usize) < ACTS.len() { 1 } else { 1 + dice.below(4) };
+    for number in 0..count {
+        let act = ACTS.get(seed as usize + number).filter(|_| count == 1);
+        let act = act.unwrap_or_else(|| &ACTS[dice.below(ACTS.len())]);
+        (act.does)(world, &mut dice);
+        names.push(act);
+    }
+    let said: Vec<&str> = names.iter().map(|act| act.name).collect();
+    let signs = names.iter().any(|act| act.signs);
+    let his = hidden(&world.content, world.bucket);
+
+    let checks: Vec<Outcome> =
+        [&["verify"][..], &["list"]].iter().map(|words| world.site.run(words).run()).collect();
+    let expired = expire(world.site, world.bucket);
+    let gone: Vec<String> = hidden(&world.content, world.bucket)
+        .into_iter()
+        .filter(|key| !honest.contains(key) && !his.contains(key))
+        .collect();
+    let all: Vec<&Outcome> = checks.iter().chain(&expired).collect();
+    let shown = || all.iter().map(|outcome| format!("{outcome}\n")).collect::<String>();
+    if !gone.is_empty() {
+        return Err(format!("{said:?}: expire deleted {} objects\n{gone:#?}\n{}", gone.len(), shown()));
+    }
+    let verified = &checks[0];
+    let is_withdrawn = expired.iter().any(|run| run.stderr.contains("does not count any more"));
+    if verified.code == Some(0) && !verified.stdout.contains("warning: ") && !is_withdrawn {
+        return Err(format!("{said:?}: nobody says so\n{}", shown()));
+    }
+    if seed.is_multiple_of(5) || signs {
+        let then = world.site.run(&["verify", "--as-of", before]).run();
+        if then.code != Some(0) {
+            return Err(format!("{said:?}: what was there is not readable\n{then}"));
+        }
+    }
+    Ok(())
+}
