@@ -26,17 +26,17 @@ impl Period {
 
     /// The number of the period that this moment is in: the next period has the next number.
     pub fn number(self, at: Timestamp, zone: &TimeZone) -> i64 {
-        let civil = zone.to_datetime(at);
-        let (year, month) = (i64::from(civil.year()), i64::from(civil.month()));
-        let seconds = at.as_second() + i64::from(zone.to_offset(at).seconds());
+        let offset = zone.to_offset(at);
+        let seconds = at.as_second() + i64::from(offset.seconds());
+        let civil = || offset.to_datetime(at);
         let days = seconds.div_euclid(86_400);
         match self {
             Period::Hour => seconds.div_euclid(3_600),
             Period::Day => days,
             // 1 January 1970 was a Thursday.
             Period::Week => (days + 3).div_euclid(7),
-            Period::Month => year * 12 + month - 1,
-            Period::Year => year,
+            Period::Month => i64::from(civil().year()) * 12 + i64::from(civil().month()) - 1,
+            Period::Year => i64::from(civil().year()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Requests: two a snapshot that is asked for, and a listing of all WAL.
 //! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
 
@@ -110,10 +110,34 @@ impl Inventory {
             let is_new =
                 |id: &SnapshotId| self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).is_err();
             let ids = needs.into_iter().filter(is_new).collect();
-            self.snapshots.extend(looks(repository, &origin, trust, ids).await);
-            self.snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+            self.add(looks(repository, &origin, trust, ids).await);
         }
         Ok(())
+    }
+
+    /// Reads what believed snapshots need and the listing did not show: a listing may leave something out,
+    /// and only the store's answer for the manifest says that it is gone.
+    ///
+    /// # Errors
+    /// Those of the store, if the description of the repository cannot be read.
+    pub async fn read_unlisted(&mut self, repository: &Repository, trust: &Trust) -> Result<()> {
+        let origin = repository.origin().await?;
+        for _ in 0..2 {
+            let graph = Graph::of(self.believed().map(|one| &one.manifest));
+            let lacking = self.believed().flat_map(|one| graph.lacks(&one.manifest.id));
+            let listed =
+                |id: &SnapshotId| self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).is_ok();
+            let ids: BTreeSet<SnapshotId> = lacking.filter(|id| !listed(id)).collect();
+            let mut found = looks(repository, &origin, trust, ids.into_iter().collect()).await;
+            found.retain(|(_, look)| !matches!(look, Look::Unfinished));
+            self.add(found);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, more: Vec<(SnapshotId, Look)>) {
+        self.snapshots.extend(more);
+        self.snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
     }
 }
 

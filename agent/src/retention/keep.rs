@@ -64,10 +64,11 @@ impl<'a> Work<'a> {
         self.releases();
         self.holds();
         self.suspicions();
+        self.unknown();
         self.files_of_bases();
         self.roles_of_dumps();
-        self.unknown();
         self.needs();
+        self.unnamed();
     }
 
     fn keep(&mut self, id: &'a SnapshotId, reason: Reason) {
@@ -141,7 +142,7 @@ impl<'a> Work<'a> {
 
     fn periods(&mut self, rule: &Rule, whole: impl Iterator<Item = &'a Item> + Clone) {
         let zone = &self.rules.zone;
-        for (period, count) in &rule.periods {
+        for (period, count) in rule.periods.iter().filter(|(_, count)| **count > 0) {
             let current = period.number(self.counted_from, zone);
             let mut filled = BTreeSet::new();
             for item in whole.clone() {
@@ -243,6 +244,8 @@ impl<'a> Work<'a> {
             let why = Reason::Unknown(format!("where timeline {unknown} comes from is not known"));
             let all: Vec<&'a Item> = before().map(|(item, _)| item).collect();
             all.iter().for_each(|item| self.keep(&item.id, why.clone()));
+            // It may begin on any other, wherever that is.
+            self.wal.keep_all(why);
         }
         found.into_values().collect()
     }
@@ -264,7 +267,7 @@ impl<'a> Work<'a> {
                 tenants.entry(item.tenant.as_ref()).or_default().push(item);
             }
         }
-        let mut batches_from = from;
+        let (mut batches_from, mut batches_to) = (from, to);
         for (tenant, filestores) in tenants {
             if !matches!(reason, Reason::Hold(_)) && self.was_gone(tenant, from) {
                 continue;
@@ -282,6 +285,8 @@ impl<'a> Work<'a> {
             let mut after = filestores.iter().filter(|item| item.stored_at > to);
             let real = after.clone().find(|item| item.claims.is_none() && item.whole);
             let after = after.next().into_iter().chain(real);
+            // An agent that was down stores a file late: at the next backup of the filestore at the latest.
+            batches_to = batches_to.max(real.map_or(Timestamp::MAX, |real| real.stored_at));
             let between = filestores.iter().filter(|item| item.stored_at > from && item.stored_at <= to);
             let kept: Vec<&'a Item> = before.iter().chain(between).chain(after).copied().collect();
             for item in kept {
@@ -290,7 +295,7 @@ impl<'a> Work<'a> {
         }
         // A filestore was walked for a while before it was stored: one grace more.
         let batches_from = earlier(batches_from, self.rules.grace);
-        let batches_to = later(to, self.rules.grace);
+        let batches_to = later(batches_to, self.rules.grace);
         for batch in self.stock.batches() {
             if batch.stored_at >= batches_from && batch.stored_at <= batches_to {
                 self.keep_batch(&batch.id, reason.clone());
@@ -491,6 +496,10 @@ impl<'a> Work<'a> {
                 self.keep_batch(&batch.id, reason.clone());
             }
         }
+    }
+
+    /// A snapshot that stays and misses more than it names.
+    fn unnamed(&mut self) {
         let misses = |item: &&Item| item.misses_unnamed && self.reasons.contains_key(&item.id);
         if let Some(first) = self.stock.items.iter().find(misses) {
             let reason = Reason::Unknown(format!(

@@ -60,7 +60,8 @@ pub async fn take(
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
     let LookRequest { trust, evidence, tenants, named, announcers, expire, at } = request;
-    let inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
+    let mut inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
+    inventory.read_unlisted(repository, trust).await?;
     let deleted = deleted(repository, announcers).await?;
     let items = stock::items(&inventory, &broken(&inventory), &deleted);
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();

@@ -163,8 +163,16 @@ pub fn phases(stock: &Stock, plan: &ExpiryPlan, pending: &[Pending], grace: Dura
             phases.announced_bytes += item.bytes;
         }
     }
-    phases.announced.wal = ranges(&announced);
+    phases.announced.wal = ranges(&announced, &kept_wal(stock, &goes));
     phases
+}
+
+/// The WAL that stays.
+fn kept_wal<'a>(stock: &'a Stock, goes: &Goes) -> Vec<&'a WalItem> {
+    match &stock.wal {
+        Known::All(wal) => wal.items.iter().filter(|item| !goes.wal.contains(&of(item))).collect(),
+        Known::Unknown(_) => Vec::new(),
+    }
 }
 
 /// What becomes of something that the plan lets go.
@@ -216,33 +224,64 @@ impl<'a> Ranges<'a> {
 
     /// Whether one of them holds all of it.
     fn hold(&self, item: &WalItem) -> bool {
-        let holds = |range: &&WalRange| {
-            range.begin <= item.begin && item.end <= range.end && item.stored_at <= range.stored_until
-        };
-        self.0.get(&item.timeline).is_some_and(|ranges| ranges.iter().any(holds))
+        self.0.get(&item.timeline).is_some_and(|ranges| ranges.iter().any(|range| holds(range, item)))
     }
 }
 
-/// The ranges that objects make up, those that touch as one.
-fn ranges(items: &[WalItem]) -> Vec<WalRange> {
+/// The ranges that objects make up, those that touch as one. None holds anything that stays: a tombstone that
+/// names such a thing would be removed by the next run, and nothing would ever go. An object whose own range
+/// does waits until that goes, too.
+fn ranges(items: &[WalItem], kept: &[&WalItem]) -> Vec<WalRange> {
     let mut items: Vec<&WalItem> = items.iter().collect();
     items.sort_by_key(|item| (item.timeline, item.begin));
+    let kept = Kept::of(kept);
     let mut found: Vec<WalRange> = Vec::new();
     for item in items {
-        match found.last_mut() {
-            Some(last) if last.timeline == item.timeline && item.begin <= last.end => {
-                last.end = last.end.max(item.end);
-                last.stored_until = last.stored_until.max(item.stored_at);
-            }
-            _ => found.push(WalRange {
-                timeline: item.timeline,
-                begin: item.begin,
-                end: item.end,
-                stored_until: item.stored_at,
-            }),
+        let own = WalRange {
+            timeline: item.timeline,
+            begin: item.begin,
+            end: item.end,
+            stored_until: item.stored_at,
+        };
+        if kept.is_any_in(&own) {
+            continue;
+        }
+        let joined = found.last().filter(|last| last.timeline == own.timeline && own.begin <= last.end);
+        let joined = joined.map(|last| WalRange {
+            end: last.end.max(own.end),
+            stored_until: last.stored_until.max(own.stored_until),
+            ..last.clone()
+        });
+        match joined.filter(|joined| !kept.is_any_in(joined)) {
+            Some(joined) => *found.last_mut().expect("it was joined to") = joined,
+            None => found.push(own),
         }
     }
     found
+}
+
+/// WAL that stays, in the order of its beginnings.
+struct Kept<'a>(Vec<&'a WalItem>);
+
+impl<'a> Kept<'a> {
+    fn of(kept: &[&'a WalItem]) -> Kept<'a> {
+        let mut kept = kept.to_vec();
+        kept.sort_by_key(|item| (item.timeline, item.begin));
+        Kept(kept)
+    }
+
+    fn is_any_in(&self, range: &WalRange) -> bool {
+        let first =
+            self.0.partition_point(|item| (item.timeline, item.begin) < (range.timeline, range.begin));
+        let begun = self.0[first..].iter();
+        begun
+            .take_while(|item| item.timeline == range.timeline && item.begin < range.end)
+            .any(|item| holds(range, item))
+    }
+}
+
+fn holds(range: &WalRange, item: &WalItem) -> bool {
+    range.begin <= item.begin && item.end <= range.end && item.stored_at <= range.stored_until
 }
 
 /// How much of what is stored a run announces: the largest of its shares of snapshots, of drill reports and

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, ToSpan, Zoned};
 
 use crate::clock::Timestamp;
-use crate::names::{SnapshotId, TenantName};
+use crate::names::SnapshotId;
 use crate::retention::rule::Period;
 
 pub(super) const HOUR: i64 = 3_600;
@@ -16,7 +16,7 @@ pub(super) fn at(seconds: i64) -> Timestamp {
 #[derive(Debug)]
 pub(super) struct First {
     pub(super) id: SnapshotId,
-    pub(super) tenant: Option<TenantName>,
+    pub(super) tenant: Option<usize>,
     pub(super) stored_at: Timestamp,
     pub(super) period: Period,
 }
@@ -43,13 +43,17 @@ pub(super) fn begin(period: Period, now: &Zoned, count: u32) -> Timestamp {
     begun.unwrap().timestamp()
 }
 
-/// The period of the calendar, in words.
-pub(super) fn name(period: Period, now: &Zoned) -> String {
+/// The period of the calendar: the same numbers for every moment of it.
+pub(super) fn number(period: Period, now: &Zoned) -> [i16; 4] {
+    let (year, month, day) = (now.year(), i16::from(now.month()), i16::from(now.day()));
     match period {
-        Period::Hour => now.strftime("%Y-%m-%d %H").to_string(),
-        Period::Day => now.strftime("%Y-%m-%d").to_string(),
-        Period::Week => now.strftime("%G-W%V").to_string(),
-        Period::Month => now.strftime("%Y-%m").to_string(),
-        Period::Year => now.strftime("%Y").to_string(),
+        Period::Hour => [year, month, day, i16::from(now.hour())],
+        Period::Day => [year, month, day, 0],
+        Period::Week => {
+            let week = now.date().iso_week_date();
+            [week.year(), i16::from(week.week()), 0, 0]
+        }
+        Period::Month => [year, month, 0, 0],
+        Period::Year => [year, 0, 0, 0],
     }
 }
