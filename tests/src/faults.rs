@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::children::POLL;
 
@@ -38,6 +38,8 @@ impl Served {
 
 type Pick = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 type Call = Arc<dyn Fn(&Served) + Send + Sync>;
+/// Which keys of a listing.
+pub(crate) type Keys = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 type Which = Arc<dyn Fn(&Served) -> bool + Send + Sync>;
 
 /// What a fault does.
@@ -55,6 +57,8 @@ pub(crate) enum Action {
     CutRequest(u64),
     /// Flips the lowest bit of this byte of the answer's body.
     Flip(u64),
+    /// Leaves keys, and folders, out of a listing.
+    LeaveOut(Keys),
     /// Waits before anything is done.
     Delay(Duration),
     /// Lets bodies pass at this rate only, both ways.
@@ -164,6 +168,11 @@ impl Requests {
         self.act(Action::Flip(n))
     }
 
+    /// Leaves out of a listing what the function picks: keys, and folders (which end with `/`).
+    pub fn leave_out(self, keys: impl Fn(&str) -> bool + Send + Sync + 'static) -> Fault {
+        self.act(Action::LeaveOut(Arc::new(keys)))
+    }
+
     /// Waits this long before anything is done.
     pub fn delay(self, time: Duration) -> Fault {
         self.act(Action::Delay(time))
@@ -238,6 +247,7 @@ pub struct Faults(Arc<Mutex<State>>);
 struct State {
     faults: Vec<(Fault, Planned)>,
     log: Vec<Served>,
+    ahead: Duration,
 }
 
 impl Faults {
@@ -246,6 +256,17 @@ impl Faults {
         let planned = Planned::default();
         self.0.lock().unwrap().faults.push((fault, planned.clone()));
         planned
+    }
+
+    /// Sets the server's clock ahead of the machine's, as its answers show it.
+    pub fn set_clock(&self, ahead: Duration) {
+        self.0.lock().unwrap().ahead = ahead;
+    }
+
+    /// The server's clock, where it was set ahead.
+    pub(crate) fn clock(&self) -> Option<SystemTime> {
+        let ahead = self.0.lock().unwrap().ahead;
+        (!ahead.is_zero()).then(|| SystemTime::now() + ahead)
     }
 
     /// Forgets all planned faults; hung requests stay hung.

@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use lifeboat::clock::Timestamp;
 use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, StdError};
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::bodies::{self, Shape};
-use crate::faults::{Action, Fault, Faults, Planned, Served};
+use crate::faults::{Action, Fault, Faults, Keys, Planned, Served};
 use crate::versioned::Versioned;
 
 /// The bucket that is there from the start.
@@ -54,12 +55,25 @@ impl S3 {
         S3::start_at("127.0.0.1")
     }
 
+    /// A server that takes requests of any date: for programs under another clock. [`Faults::set_clock`] sets
+    /// its own.
+    pub fn start_of_any_time() -> S3 {
+        let mut config = S3Config::default();
+        config.presigned_url_max_skew_time_secs = u32::MAX;
+        S3::start_with("127.0.0.1", config)
+    }
+
     /// A server on a free port of this address: for programs that reach this machine there.
     pub fn start_at(address: &str) -> S3 {
+        S3::start_with(address, S3Config::default())
+    }
+
+    fn start_with(address: &str, config: S3Config) -> S3 {
         let dir = crate::place::new_dir("s3-");
         std::fs::create_dir(dir.path().join(BUCKET)).unwrap();
         let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(dir.path()).unwrap());
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         S3::listen(Arc::new(dir), Server::Here(builder.build()), address, None)
     }
 
@@ -390,6 +404,10 @@ impl Front {
         if is_here && served.query.contains("list-type=2") && answer.status() == StatusCode::OK {
             answer = self.tagged(answer, &served.path).await?;
         }
+        if let Some(now) = self.faults.clock() {
+            let now = jiff::Timestamp::try_from(now)?.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.headers_mut().insert(DATE, HeaderValue::try_from(now)?);
+        }
         for action in actions {
             match action {
                 Action::Respond { status, landed: true } => {
@@ -399,6 +417,7 @@ impl Front {
                 Action::Drop { landed: true } => return Err("connection dropped by plan".into()),
                 Action::Call { call, landed: true } => call_back(call, &served).await,
                 Action::CutAnswer(bytes) => answer = answer.map(|b| bodies::shape(b, Shape::Cut(*bytes))),
+                Action::LeaveOut(keys) => answer = without(answer, keys).await?,
                 Action::Flip(byte) => answer = answer.map(|b| bodies::shape(b, Shape::Flip(*byte))),
                 Action::Slow { bytes_per_second } => {
                     answer = answer.map(|b| bodies::shape(b, Shape::Slow(*bytes_per_second)));
@@ -417,6 +436,27 @@ fn unsigned(mut request: Request<Incoming>) -> Request<Incoming> {
     let kept: Vec<&str> = parts.filter(|part| !part.starts_with("X-Amz-")).collect();
     *request.uri_mut() = format!("{}?{}", request.uri().path(), kept.join("&")).parse().unwrap();
     request
+}
+
+/// A listing without the keys and folders that are picked.
+async fn without(answer: Response<Body>, keys: &Keys) -> Result<Response<Body>, StdError> {
+    let (mut head, body) = answer.into_parts();
+    let mut text = String::from_utf8(BodyExt::collect(body).await?.to_bytes().to_vec())?;
+    for (element, name) in [("Contents", "Key"), ("CommonPrefixes", "Prefix")] {
+        let (begin, end) = (format!("<{element}>"), format!("</{element}>"));
+        let mut out = String::with_capacity(text.len());
+        for part in text.split_inclusive(&end) {
+            let of = part.split_once(&begin).and_then(|(_, of)| of.split_once(&format!("<{name}>")));
+            let key = of.and_then(|(_, of)| of.split_once(&format!("</{name}>"))).map(|(key, _)| decode(key));
+            match key {
+                Some(key) if keys(&key) => out.push_str(part.split_once(&begin).unwrap().0),
+                _ => out.push_str(part),
+            }
+        }
+        text = out;
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    Ok(Response::from_parts(head, Body::from(text)))
 }
 
 async fn hang() {
