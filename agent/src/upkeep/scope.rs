@@ -41,13 +41,14 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Reads every manifest and lists every object. What is wrong already goes to `findings`.
+    /// Reads every manifest and lists every object. What is wrong already goes to `findings`. Snapshots that
+    /// are `announced` in a tombstone may be half deleted: that is not damage.
     pub async fn survey(
         repository: &Repository,
         origin: &Origin,
         trust: &Trust,
-        wanted: &[SnapshotId],
-        tenant: Option<&TenantName>,
+        (wanted, tenant): (&[SnapshotId], Option<&TenantName>),
+        announced: &BTreeSet<SnapshotId>,
         findings: &Findings,
     ) -> Result<Scope> {
         // Listed first: a snapshot that is finished meanwhile then has objects that are not
@@ -111,9 +112,9 @@ impl Scope {
             };
             findings.sort(&key, error, lost.into_iter().collect());
         }
-        scope.find_gone(repository.instance(), &unread, findings);
+        scope.find_gone(repository.instance(), (&unread, announced), findings);
         if everything {
-            scope.find_cut(repository, findings).await?;
+            scope.find_cut(repository, announced, findings).await?;
             scope.find_foreign(repository, &unread, findings);
             check_lease(repository, findings).await;
         }
@@ -157,9 +158,14 @@ impl Scope {
     }
 
     /// Chains, sources and links that name a snapshot that does not exist.
-    fn find_gone(&self, instance: &InstanceName, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
+    fn find_gone(
+        &self,
+        instance: &InstanceName,
+        (unread, announced): (&BTreeSet<SnapshotId>, &BTreeSet<SnapshotId>),
+        findings: &Findings,
+    ) {
         let mut gone: BTreeMap<SnapshotId, Vec<SnapshotId>> = BTreeMap::new();
-        for manifest in self.manifests.values() {
+        for manifest in self.manifests.values().filter(|manifest| !announced.contains(&manifest.id)) {
             for needed in self.graph.lacks(&manifest.id) {
                 if !unread.contains(&needed) {
                     gone.entry(needed).or_default().push(manifest.id.clone());
@@ -180,11 +186,17 @@ impl Scope {
 
     /// Folders with a signature and no manifest. The one is stored just before the other, so a backup that
     /// runs is waited for; what stays like that is a snapshot that was lost, or cut short in its last step.
-    async fn find_cut(&mut self, repository: &Repository, findings: &Findings) -> Result<()> {
+    async fn find_cut(
+        &mut self,
+        repository: &Repository,
+        announced: &BTreeSet<SnapshotId>,
+        findings: &Findings,
+    ) -> Result<()> {
         let instance = repository.instance();
         let key = |id: &SnapshotId, name: &str| layout::object(instance, id, name);
-        let signed = |id: &&SnapshotId| self.listed.contains_key(&key(id, manifest::SIGNATURE_NAME));
-        let mut cut: Vec<SnapshotId> = self.unfinished.iter().filter(signed).cloned().collect();
+        let signed = |id: &SnapshotId| self.listed.contains_key(&key(id, manifest::SIGNATURE_NAME));
+        let is_cut = |id: &&SnapshotId| signed(id) && !announced.contains(*id);
+        let mut cut: Vec<SnapshotId> = self.unfinished.iter().filter(is_cut).cloned().collect();
         for wait in CUT_LOOKS {
             let mut still = Vec::new();
             for id in cut {

@@ -88,7 +88,16 @@ pub async fn run(
     let findings = Findings::default();
     let origin = repository.origin().await?;
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
-    let scope = survey(&repository, &origin, trust, snapshots, tenant.as_ref(), &findings).await?;
+    let tombstones = tombstones(&repository, &origin, &request.announcers, &findings, &cancel).await;
+    let named = |one: &Believed| {
+        let named = &one.tombstone.named;
+        named.snapshots.iter().chain(&named.batches).chain(&named.unfinished).cloned().collect::<Vec<_>>()
+    };
+    let announced: BTreeSet<SnapshotId> = tombstones.iter().flat_map(named).collect();
+    let scope =
+        Scope::survey(&repository, &origin, trust, (snapshots, tenant.as_ref()), &announced, &findings)
+            .await
+            .map_err(|e| e.effect("nothing is known of what is stored: it is not checked"))?;
     let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
     let (mut releases, mut held) = (checkpoints::Checkpoints::default(), holds::Holds::default());
     let mut suspicious = suspicions::Suspicions::default();
@@ -100,9 +109,7 @@ pub async fn run(
     warnings.extend(doubtful(&chosen, request.recipients.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
     if everything {
-        let tombstones = tombstones(&repository, &origin, &request.announcers, &findings, &cancel).await;
-        let deleted = tombstones.iter().flat_map(|one| one.tombstone.named.batches.clone()).collect();
-        scope.find_missed(repository.instance(), &(&request.known - &deleted), &findings);
+        scope.find_missed(repository.instance(), &(&request.known - &announced), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
         let keys = request.evidence_keys.as_ref();
         releases = checkpoints::check(&repository, &origin, keys, &scope.listed, &findings, &cancel).await;
@@ -225,19 +232,6 @@ fn newest_whole(
         NewestWhole { tenant, snapshot }
     };
     of.into_iter().map(whole).collect()
-}
-
-async fn survey(
-    repository: &Repository,
-    origin: &Origin,
-    trust: &Trust,
-    snapshots: &[SnapshotId],
-    tenant: Option<&TenantName>,
-    findings: &Findings,
-) -> Result<Scope> {
-    Scope::survey(repository, origin, trust, snapshots, tenant, findings)
-        .await
-        .map_err(|e| e.effect("nothing is known of what is stored: it is not checked"))
 }
 
 fn tasks(scope: &Scope) -> Vec<Task> {
