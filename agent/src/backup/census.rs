@@ -1,5 +1,6 @@
 //! After a backup: which databases that this host has backed up does the server not have any more? A signed
-//! record says so, again every week, so that `class.NAME.dropped` counts only what was seen again and again.
+//! record says so, again every six days, so that `class.NAME.dropped` counts only what was seen again and
+//! again.
 //!
 //! The server's own list decides. A database whose object ID is still there was renamed, and is not gone. A
 //! database that this host never backed up may be somebody else's: nothing is said of it.

@@ -86,7 +86,7 @@ impl LastExpire {
             n => format!("; {}", counted(n, "hold")),
         };
         Some(format!(
-            "{}: freed {} ({}), announced {}{waits}{holds}",
+            "{}: deleted {} ({}), announced {}{waits}{holds}",
             clock::text(run.at),
             bytes_text(run.freed_bytes),
             counted(run.snapshots, "snapshot"),

@@ -187,6 +187,7 @@ pub fn done_text(applied: &Applied, phases: &Phases, grace: Duration) -> String 
         (erased.snapshots, "snapshot"),
         (erased.batches, "batch of files"),
         (erased.wal as usize, "WAL object"),
+        (erased.garbage as usize, "garbage object"),
         (erased.uploads, "unfinished upload"),
     ]);
     let mut out = format!("deleted {what} ({} in total)\n", counted(erased.objects, "object"));

@@ -372,11 +372,11 @@ pub const KEYS: &[Key] = &[
     key("expire.grace", Takes::Duration(HOUR, 30 * 24 * HOUR), Some("\"24h\""), "",
         "The time between announcing and deleting. Set it longer than your longest backup or restore."),
     key("expire.max_percent", Takes::Integer(1, 100), Some("30"), "",
-        "A run is refused if it would announce more than this percentage of the snapshots, or of all stored bytes. `--max-percent` allows more for one run."),
+        "A run is refused if it would announce more than this percentage of the snapshots, of the drill reports, or of all stored bytes. `--max-percent` allows more for one run."),
     key("expire.key_file", Takes::Path, None, "\"lifeboat-expire-key\"",
         "The Ed25519 private key that signs tombstones. Without it: signing.key_file."),
     key("expire.trusted_keys", Takes::List("Ed25519 public keys (\"ssh-ed25519 AAAA... comment\")"), Some("[]"), "",
-        "Public keys whose tombstones are believed, in addition to signing.trusted_keys. Set it on the hosts that back up, too."),
+        "Public keys whose tombstones are believed, in addition to signing.trusted_keys. Set it on every host that backs up, restores or verifies."),
     key("expire.drills", Takes::Duration(30 * DAY, 3650 * DAY), Some("\"400d\""), "",
         "How long reports of restore drills are kept. The newest of each tenant stays, and those that the evidence of a release names."),
 

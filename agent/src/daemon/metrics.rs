@@ -149,7 +149,7 @@ impl Metrics {
         );
         registry.register(
             "locks_short",
-            "Objects that it found with a lock that was missing or too short, or that could not be made longer",
+            "Objects whose lock the last lifeboat expire found missing or too short, or could not make longer",
             Family::clone(&locks_short),
         );
         let (checkpoint, blocked) = (Family::default(), Family::default());

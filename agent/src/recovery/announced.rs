@@ -65,7 +65,8 @@ async fn look(config: &Config, reads: &BTreeSet<SnapshotId>) -> Result<Vec<Strin
         let from = first.stored_at.checked_add(config.expire.grace).unwrap_or(first.stored_at);
         found.push(format!(
             "expire has announced to delete {id}, which is read (tombstone {}): it may be deleted from {} on. \
-             To keep it: lifeboat hold add NAME --snapshot {id} --reason WHY --by WHO",
+             To keep it, on a host that backs up: \
+             lifeboat hold add NAME --snapshot {id} --reason WHY --by WHO",
             first.tombstone.run,
             clock::text(from)
         ));

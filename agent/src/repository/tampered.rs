@@ -136,6 +136,10 @@ fn deed(versions: &[ObjectVersion], announced: &Announced) -> Option<(Deed, Time
         key.starts_with(&format!("{}/", layout::tombstones(instance)))
             || announced.names(newest.info.modified, versions.last().unwrap_or(newest))
     };
+    // Without an older version nothing can be put back: the bucket's own rules have removed it.
+    if versions.iter().all(|version| version.is_marker) {
+        return None;
+    }
     if newest.is_marker {
         return (!may_go()).then_some((Deed::Deleted, newest.info.modified));
     }

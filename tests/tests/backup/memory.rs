@@ -6,8 +6,9 @@ use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Program, small_tenant};
 
-/// From too little to begin with (no thread can be had) to too little to pack (MiB, RLIMIT_DATA).
-const LIMITS: [u64; 8] = [3, 4, 5, 6, 8, 10, 14, 24];
+/// From too little to begin with (no thread can be had) to too little to pack (MiB, RLIMIT_DATA). With less
+/// the kernel cannot even load the program.
+const LIMITS: [u64; 7] = [4, 5, 6, 8, 10, 14, 24];
 /// A command that can have no more memory ends by itself; it is not waited for longer than this.
 const LIMIT: Duration = Duration::from_secs(40);
 
