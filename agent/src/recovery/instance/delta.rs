@@ -100,16 +100,31 @@ pub fn look(dir: &Path, facts: &BaseFacts, snapshot: &SnapshotId, settings: &str
     }
     match unfinished(name, &above)? {
         None => {
-            let mut name = dir.as_os_str().to_owned();
-            name.push(INFIX);
-            name.push(clock::now().strftime("%Y%m%dT%H%M%SZ").to_string());
-            Ok(kept(name.into(), false, false))
+            let time = clock::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+            Ok(kept(free_place(dir, name, &above, &time)?, false, false))
         }
         Some((old_state, of)) if of == *snapshot => Ok(kept(old_state, false, true)),
         Some((left, of)) => Err(refused(format!("{} holds an unfinished restore of {of}", left.display()))
             .next(format!(
                 "continue it with --snapshot {of}; or remove that directory, which contains nothing else"
             ))),
+    }
+}
+
+/// Where the old state of `dir` is kept: the name has the time, and a number if another restore in the same
+/// second has taken that name.
+fn free_place(dir: &Path, name: &OsStr, above: &Dir, time: &str) -> Result<PathBuf> {
+    let mut n = 1;
+    loop {
+        let end = if n == 1 { format!("{INFIX}{time}") } else { format!("{INFIX}{time}-{n}") };
+        let [mut place, mut name] = [dir.as_os_str(), name].map(OsStr::to_owned);
+        place.push(&end);
+        name.push(&end);
+        match above.look(Path::new(&name)) {
+            Ok(None) => return Ok(place.into()),
+            Ok(Some(_)) => n += 1,
+            Err(e) => return Err(Error::file("look at", Path::new(&place), e)),
+        }
     }
 }
 
@@ -281,6 +296,23 @@ mod tests {
         assert!(to.look().unwrap().is_none(), "what is not the same leaves nothing");
         assert!(copy_if_same(&from, &to, 7, right).unwrap().is_some());
         assert_eq!(disk::read(&dir.path().join("to"), 100).unwrap(), b"content");
+    }
+
+    #[test]
+    fn two_restores_in_one_second_keep_two_old_states() {
+        let above = tempfile::tempdir().unwrap();
+        let dir = above.path().join("data");
+        let place = || {
+            free_place(&dir, OsStr::new("data"), &Dir::open(above.path()).unwrap(), "20261120T015812Z")
+                .unwrap()
+        };
+        for end in ["20261120T015812Z", "20261120T015812Z-2", "20261120T015812Z-3"] {
+            let old_state = place();
+            assert_eq!(old_state, above.path().join(format!("data.lifeboat-{end}")));
+            disk::create_new_dir(&old_state, 0o700).unwrap();
+            let replaced = Replaced { old_state, is_done: false, goes_on: false, wal_elsewhere: None };
+            assert_eq!(replaced.stamp(), end);
+        }
     }
 
     #[test]
