@@ -52,6 +52,16 @@ pub fn sleep_blocking(duration: Duration) {
     std::thread::sleep(real(duration));
 }
 
+/// So much before, within the limits of time.
+pub fn earlier(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+/// So much after, within the limits of time.
+pub fn later(at: Timestamp, by: Duration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
 /// `2026-11-20T01:58:12Z`: the form of all times, with whole seconds and the zone.
 pub fn text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -13,7 +13,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backup::follow::{self, Followed};
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
-use crate::catalog::last_locks::LastLocks;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -87,7 +86,6 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         suspicion_dir: state.suspicion_dir(),
         checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
         expire_file: LastExpire::file(&config.state_dir, &config.instance),
-        locks_file: LastLocks::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();

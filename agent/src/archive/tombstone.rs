@@ -90,10 +90,17 @@ impl Tombstone {
     }
 
     /// As it is stored.
+    ///
+    /// # Errors
+    /// `Refused` where it names more than a reader takes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)
             .map_err(|e| Error::new(Kind::Internal, "cannot write a tombstone").because(e))?;
         bytes.push(b'\n');
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(Error::new(Kind::Refused, "the tombstone would be too large to be read again")
+                .effect("nothing was announced"));
+        }
         Ok(bytes)
     }
 

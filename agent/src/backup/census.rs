@@ -28,6 +28,7 @@ pub async fn take(job: &Job, config: &Config, stored: &BTreeSet<TenantName>) -> 
     let Some(system) = job.system_identifier.as_deref() else { return Ok(Vec::new()) };
     let file = Census::file(&config.state_dir, &config.instance);
     let mut census = Census::read(&file, system, job.repository.id())?;
+    let before = census.absent.clone();
     let there = object_ids(&job.postgres).await?;
     let now = clock::now();
     let Seen { absent, back, renamed } = look(&mut census, &there, stored);
@@ -44,7 +45,7 @@ pub async fn take(job: &Job, config: &Config, stored: &BTreeSet<TenantName>) -> 
     let renamed = renamed.into_iter().map(|(from, to)| {
         format!("database {from} is now called {to}: the backups of {from} stay under that name")
     });
-    let gone = absent.iter().map(|name| {
+    let gone = absent.difference(&before).map(|name| {
         format!(
             "database {name} is gone from the server; class.NAME.dropped says how long its last backup stays"
         )

@@ -30,6 +30,8 @@ pub struct Job {
     pub recipients: Recipients,
     /// Who signs.
     pub signing: SigningKey,
+    /// Whose signatures are believed.
+    pub trusted: TrustedKeys,
     /// Publishes snapshots.
     pub last_steps: LastSteps,
     /// The locked state directory.
@@ -96,7 +98,7 @@ impl Job {
             false => None,
         };
         let trusted = TrustedKeys::parse(&config.signing.trusted_keys)?.with(&signing);
-        let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted).await?;
+        let origin = repository.bind_unaltered(server.system_identifier.as_deref(), trusted.clone()).await?;
         // Only those of backups: the agent may be storing WAL and arrivals at the same time, and a checkpoint
         // the configuration.
         let of_backups = |key: &str| !layout::is_of_configuration(key);
@@ -115,6 +117,7 @@ impl Job {
             last_steps,
             repository,
             origin,
+            trusted,
             recipients,
             signing,
             state,

@@ -1,5 +1,5 @@
 //! The last runs of `lifeboat expire` on this host, for `lifeboat status` and the agent's metrics: a run that
-//! was refused must not go unseen.
+//! was refused, or found a lock too short, must not go unseen.
 
 use std::path::{Path, PathBuf};
 
@@ -34,6 +34,17 @@ pub struct ExpireRun {
     pub holds: usize,
 }
 
+/// What a run found when it read locks back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocksRead {
+    /// When.
+    pub at: Timestamp,
+    /// Objects whose lock was missing, had ended or was shorter than when they were stored.
+    pub too_short: u64,
+    /// Objects whose lock could not be read back or made longer.
+    pub failed: u64,
+}
+
 /// What the last runs came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LastExpire {
@@ -41,6 +52,9 @@ pub struct LastExpire {
     pub done: Option<ExpireRun>,
     /// When one failed or was refused since then, and why.
     pub failed: Option<(Timestamp, String)>,
+    /// The locks, where the last one that looked at them found them.
+    #[serde(default)]
+    pub locks: Option<LocksRead>,
 }
 
 impl LastExpire {
@@ -61,15 +75,17 @@ impl LastExpire {
         }
     }
 
-    /// Replaces the record.
+    /// Changes the record.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn keep(&self, file: &Path) -> Result<()> {
+    pub fn change(file: &Path, change: impl FnOnce(&mut LastExpire)) -> Result<()> {
+        let mut last = LastExpire::read(file)?;
+        change(&mut last);
         if let Some(dir) = file.parent() {
             disk::create_private_dir(dir)?;
         }
-        let bytes = serde_json::to_vec(self)
+        let bytes = serde_json::to_vec(&last)
             .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
         disk::replace_durable(file, &bytes)
     }
@@ -103,7 +119,7 @@ impl LastExpire {
         let left = run.filter(|run| run.failed > 0).map(|run| {
             let objects = counted(run.failed, "object");
             format!(
-                "lifeboat expire could not delete {objects} at {}; lifeboat log names them",
+                "lifeboat expire could not delete {objects} at {}; run it by hand: it names them",
                 clock::text(run.at)
             )
         });
@@ -111,6 +127,14 @@ impl LastExpire {
             let when = clock::text(run.at);
             format!("lifeboat expire kept more than it had to at {when}: lifeboat expire --dry-run says what is not known")
         });
-        [failed, left, unknown].into_iter().flatten().collect()
+        let short = self.locks.filter(|locks| locks.too_short > 0).map(|locks| {
+            let (objects, when) = (counted(locks.too_short, "object"), clock::text(locks.at));
+            format!("lifeboat expire found {objects} at {when} whose lock was missing or too short, and locked them")
+        });
+        let unlocked = self.locks.filter(|locks| locks.failed > 0).map(|locks| {
+            let (objects, when) = (counted(locks.failed, "object"), clock::text(locks.at));
+            format!("lifeboat expire could not lock {objects} for long enough at {when}; run it by hand: it names them")
+        });
+        [failed, left, unknown, short, unlocked].into_iter().flatten().collect()
     }
 }

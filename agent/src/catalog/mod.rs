@@ -11,7 +11,6 @@ pub mod known_base;
 pub mod known_scratch;
 pub mod last_checkpoint;
 pub mod last_expire;
-pub mod last_locks;
 pub mod proven;
 pub mod runs;
 mod sqlite;

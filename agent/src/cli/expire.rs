@@ -12,8 +12,7 @@ use super::{App, Done, print};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::signature::SigningKey;
 use crate::backup::all_tenants;
-use crate::catalog::last_expire::{ExpireRun, LastExpire};
-use crate::catalog::last_locks::LastLocks;
+use crate::catalog::last_expire::{ExpireRun, LastExpire, LocksRead};
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
@@ -30,7 +29,6 @@ use crate::retention::cost::costs;
 use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
-use crate::retention::promised::promised;
 use crate::retention::stock::Known;
 use crate::retention::{apply, look};
 use crate::status::remembered;
@@ -46,7 +44,7 @@ use crate::status::remembered;
 /// stop, expiry stops. --as-of ignores this limit. If something cannot be read, everything that it may need
 /// is kept.
 ///
-/// With repository.lock, the locks of what is kept are read back first, and made longer where that is due.
+/// With repository.lock, the locks of what is kept are then read back, and made longer where that is due.
 ///
 /// Exit code 3: something could not be read, deleted or locked. 4: there is no class. 16: refused (too much
 /// at once, clocks, not confirmed); nothing was announced or deleted.
@@ -90,10 +88,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         && !is_dry
         && !is_by_hand
     {
-        let file = LastExpire::file(&config.state_dir, &config.instance);
-        let mut last = LastExpire::read(&file)?;
-        last.failed = Some((clock::now(), e.line()));
-        last.keep(&file)?;
+        remember(&config, |last| last.failed = Some((clock::now(), e.line())));
     }
     outcome
 }
@@ -149,7 +144,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         as_of: args.as_of.is_some(),
     };
     if let Some(file) = &args.html {
-        disk::replace_durable(file, page(&shown, &costs).as_bytes())?;
+        disk::replace_durable(file, page(&shown).as_bytes())?;
     }
     let is_known = shown.unknown.is_empty() && shown.not_believed.is_empty();
     let mut known = if is_known { Done::Complete } else { Done::Incomplete };
@@ -177,59 +172,70 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         pending: phases.waiting,
         holds,
     };
-    // Whatever becomes of the rest: locks protect what stays.
-    let locks =
-        apply::extend_locks(&repository, &promised(&stock, &rules, plan.counted_from, now), now).await;
-    remember_locks(config, &locks, now);
+    let applied = async {
+        if phases.is_nothing() {
+            return Ok(None);
+        }
+        let max_percent = args.max_percent.unwrap_or(config.expire.max_percent);
+        check_share(share(&stock, &plan, &phases), max_percent)?;
+        if !args.yes {
+            confirm()?;
+        }
+        if clock::instant() - looked > LOOK_COUNTS_FOR {
+            return Err(Error::new(Kind::Refused, "the plan is older than 15 minutes")
+                .effect("nothing was announced or deleted: something else may be needed by now")
+                .next("run lifeboat expire again"));
+        }
+        apply::apply(&repository, &origin, &signing, &stock, &plan, &phases).await.map(Some)
+    }
+    .await;
+    // Whatever became of it: locks protect what stays. It takes a request for each object.
+    let locks = apply::extend_locks(&repository, &stock, &rules, plan.counted_from, now).await;
+    if let Some(read) = locks_read(&locks, now) {
+        remember(config, |last| last.locks = Some(read));
+    }
     if let Some(problem) = locks_problem(&locks) {
         known = Done::Incomplete;
         print::err(&problem);
     }
     let mut json = shown.json();
     json["locks"] = locks_json(&locks);
-    if phases.is_nothing() {
-        remember(config, came_to)?;
+    let Some(applied) = applied? else {
+        remember_end(config, came_to);
         let text = || format!("{}nothing is to be announced or deleted now", locks_text(&locks));
         app.print(&json, text)?;
         return Ok(known);
-    }
-    check_share(share(&stock, &plan, &phases), args.max_percent.unwrap_or(config.expire.max_percent))?;
-    if !args.yes {
-        confirm()?;
-    }
-    if clock::instant() - looked > LOOK_COUNTS_FOR {
-        return Err(Error::new(Kind::Refused, "the plan is older than 15 minutes")
-            .effect("nothing was announced or deleted: something else may be needed by now")
-            .next("run lifeboat expire again"));
-    }
-    let applied = apply::apply(&repository, &origin, &signing, &stock, &plan, &phases).await?;
+    };
     came_to.snapshots = applied.erased.snapshots + applied.erased.batches;
     came_to.freed_bytes = phases.deleted_bytes;
     came_to.announced_bytes = phases.announced_bytes;
     came_to.failed = applied.erased.failed.len();
     came_to.pending += usize::from(applied.announced.is_some());
-    remember(config, came_to)?;
+    remember_end(config, came_to);
     json["done"] = done_json(&applied);
     let text = || locks_text(&locks) + &done_text(&applied, &phases, config.expire.grace);
     app.print(&json, text)?;
     Ok(if applied.erased.failed.is_empty() { known } else { Done::Incomplete })
 }
 
-/// Keeps what a run came to, for status and metrics.
-fn remember(config: &Config, run: ExpireRun) -> Result<()> {
-    let last = LastExpire { done: Some(run), failed: None };
-    last.keep(&LastExpire::file(&config.state_dir, &config.instance))
+/// Notes something for status and metrics. Where this host cannot keep it, what was done counts all the same.
+fn remember(config: &Config, change: impl FnOnce(&mut LastExpire)) {
+    if let Err(e) = LastExpire::change(&LastExpire::file(&config.state_dir, &config.instance), change) {
+        tracing::warn!("lifeboat status will not show this run: {e:?}");
+    }
 }
 
-/// Keeps what was found of locks, for the metrics.
-fn remember_locks(config: &Config, locks: &Result<Option<Locks>>, at: Timestamp) {
-    let last = match locks {
-        Ok(None) => return,
-        Ok(Some(locks)) => LastLocks { at, too_short: locks.too_short, failed: locks.failed },
-        Err(_) => LastLocks { at, too_short: 0, failed: 1 },
-    };
-    if let Err(e) = last.keep(&LastLocks::file(&config.state_dir, &config.instance)) {
-        tracing::warn!("{e:?}");
+/// The run came to its end.
+fn remember_end(config: &Config, run: ExpireRun) {
+    remember(config, |last| (last.done, last.failed) = (Some(run), None));
+}
+
+/// What was found of locks; `None` where nothing is locked.
+fn locks_read(locks: &Result<Option<Locks>>, at: Timestamp) -> Option<LocksRead> {
+    match locks {
+        Ok(None) => None,
+        Ok(Some(locks)) => Some(LocksRead { at, too_short: locks.too_short, failed: locks.failed }),
+        Err(_) => Some(LocksRead { at, too_short: 0, failed: 1 }),
     }
 }
 

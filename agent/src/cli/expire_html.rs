@@ -43,8 +43,8 @@ struct Row<'a> {
 }
 
 /// The page.
-pub fn page(shown: &Shown<'_>, costs: &Costs) -> String {
-    let plan = shown.plan;
+pub fn page(shown: &Shown<'_>) -> String {
+    let (plan, costs) = (shown.plan, shown.costs);
     let mut out = String::new();
     let (goes, stays) = (plan.snapshots.len(), plan.stays.len());
     let freed = bytes_text(plan.bytes());

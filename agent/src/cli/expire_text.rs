@@ -10,7 +10,7 @@ use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
-use crate::retention::cost::{Costs, money};
+use crate::retention::cost::{Costs, WHOLE, money};
 use crate::retention::garbage::Sort;
 use crate::retention::phases::Phases;
 use crate::retention::plan::ExpiryPlan;
@@ -214,7 +214,7 @@ pub fn done_text(applied: &Applied, phases: &Phases, grace: Duration) -> String 
 fn by_tenant<T>(all: &[T], tenant: fn(&T) -> Option<&TenantName>) -> BTreeMap<String, Vec<&T>> {
     let mut of: BTreeMap<String, Vec<&T>> = BTreeMap::new();
     for one in all {
-        let whose = tenant(one).map_or("whole instance".to_owned(), ToString::to_string);
+        let whose = tenant(one).map_or(WHOLE.to_owned(), ToString::to_string);
         of.entry(whose).or_default().push(one);
     }
     of

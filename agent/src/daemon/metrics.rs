@@ -14,7 +14,6 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
-use crate::catalog::last_locks::LastLocks;
 use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -299,13 +298,6 @@ impl Metrics {
         }
     }
 
-    /// Sets what the last expire of this host found of locks.
-    pub fn locks(&self, last: &LastLocks) {
-        self.locks_read.get_or_create(&[]).set(seconds(last.at));
-        let short = i64::try_from(last.too_short.saturating_add(last.failed)).unwrap_or(i64::MAX);
-        self.locks_short.get_or_create(&[]).set(short);
-    }
-
     /// Sets the outcome of the last release checkpoint of this host.
     pub fn checkpoint(&self, last: &LastCheckpoint) {
         for (family, time) in [(&self.checkpoint, last.passed), (&self.blocked, last.blocked)] {
@@ -326,6 +318,11 @@ impl Metrics {
     /// Sets what the last runs of expire on this host came to.
     pub fn expire(&self, last: &LastExpire) {
         self.expire.set(last);
+        if let Some(locks) = &last.locks {
+            self.locks_read.get_or_create(&[]).set(seconds(locks.at));
+            let short = i64::try_from(locks.too_short.saturating_add(locks.failed)).unwrap_or(i64::MAX);
+            self.locks_short.get_or_create(&[]).set(short);
+        }
     }
 
     /// Sets when a job runs next.
@@ -384,6 +381,7 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::last_expire::LocksRead;
 
     #[test]
     fn the_page_has_timestamps_by_job() {
@@ -396,7 +394,8 @@ mod tests {
         metrics.suspicious([("gone", 1)].into_iter());
         metrics.suspicious([("shop", 2)].into_iter());
         assert!(!metrics.page().contains("lifeboat_locks_"), "no expire ran on this host");
-        metrics.locks(&LastLocks { at, too_short: 2, failed: 1 });
+        let locks = Some(LocksRead { at, too_short: 2, failed: 1 });
+        metrics.expire(&LastExpire { locks, ..LastExpire::default() });
         let page = metrics.page();
         assert!(!page.contains("gone"), "{page}");
         for line in [

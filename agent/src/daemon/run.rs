@@ -13,7 +13,6 @@ use super::metrics::Metrics;
 use crate::catalog::doubt::Doubt;
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
-use crate::catalog::last_locks::LastLocks;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::suspicion::Alarms;
 use crate::clock::{self, Timestamp};
@@ -44,8 +43,6 @@ pub struct Daemon {
     pub checkpoint_file: PathBuf,
     /// The file with the outcome of the last run of expire.
     pub expire_file: PathBuf,
-    /// The file with what the last `lifeboat expire` found of locks.
-    pub locks_file: PathBuf,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -63,7 +60,6 @@ pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
         daemon.metrics.alive(now);
         daemon.tell_checkpoint();
         daemon.tell_expire();
-        daemon.tell_locks();
         daemon.tell_suspicion(now);
         match next {
             Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
@@ -111,14 +107,6 @@ impl Daemon {
     fn tell_expire(&self) {
         match LastExpire::read(&self.expire_file) {
             Ok(last) => self.metrics.expire(&last),
-            Err(e) => tracing::warn!("{e:?}"),
-        }
-    }
-
-    fn tell_locks(&self) {
-        match LastLocks::read(&self.locks_file) {
-            Ok(Some(last)) => self.metrics.locks(&last),
-            Ok(None) => {}
             Err(e) => tracing::warn!("{e:?}"),
         }
     }

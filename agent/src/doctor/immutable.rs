@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Check;
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Timestamp, later};
 use crate::config::{Config, LockMode};
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
@@ -224,10 +224,6 @@ async fn deleted(store: &Store, key: &str, id: &VersionId, unlocked: Option<&Ver
             ),
         },
     }
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(at)
 }
 
 /// An error in a line.

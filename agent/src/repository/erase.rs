@@ -58,7 +58,7 @@ impl Repository {
     /// Deletes it. What cannot be deleted does not stop the rest.
     ///
     /// # Errors
-    /// Those of the store where it does not list.
+    /// `Internal` only.
     pub async fn erase(&self, doomed: &Doomed) -> Result<Erased> {
         let mut erased = Erased::default();
         let tombstones = doomed.withdrawn.iter().flat_map(|run| {
@@ -71,8 +71,10 @@ impl Repository {
         let mut gone: Vec<&SnapshotId> = doomed.snapshots.iter().filter(|id| !is_there(id)).collect();
         for id in &doomed.unfinished {
             // Its run may have been completed since.
-            if self.store().head(&manifest(id)).await?.is_none() {
-                gone.push(id);
+            match self.store().head(&manifest(id)).await {
+                Ok(None) => gone.push(id),
+                Ok(Some(_)) => {}
+                Err(e) => erased.failed.push((manifest(id), e)),
             }
         }
         erased.batches = gone.iter().filter(|id| id.kind() == SnapshotKind::Arrivals.as_str()).count();
@@ -81,11 +83,14 @@ impl Repository {
         let mut listed = stream::iter(folders)
             .map(|folder| async move {
                 let keys = self.store().list(&folder).map_ok(|info| info.key);
-                keys.try_collect::<Vec<String>>().await
+                (keys.try_collect::<Vec<String>>().await, folder)
             })
             .buffered(LISTED_AT_ONCE);
-        while let Some(keys) = listed.try_next().await? {
-            self.remove(keys, &mut erased).await?;
+        while let Some((keys, folder)) = listed.next().await {
+            match keys {
+                Ok(keys) => self.remove(keys, &mut erased).await?,
+                Err(e) => erased.failed.push((folder, e)),
+            }
         }
         drop(listed);
         let before = erased.objects;

@@ -1,14 +1,16 @@
 //! Reads back the locks of what is kept, and makes longer those that end too early. By version: one that
 //! somebody overwrote or hid is still what was promised.
 
-use futures::TryStreamExt;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
 
 use crate::archive::wal::WalName;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 use crate::config::LockMode;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::repository::{META_BYTES_MAX, Repository, layout};
+use crate::repository::{Repository, layout};
 use crate::store::versions::{Lock, VersionId};
 
 /// Versions that are looked at at a time.
@@ -27,15 +29,37 @@ pub enum Part<'a> {
     Record,
 }
 
-/// How long a version must be locked.
-#[derive(Clone, Copy, Debug)]
-pub struct Wanted {
-    /// A lock that ends before this
+/// How long something must be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Until {
+    /// A lock that ends before this is made longer,
     pub due: Timestamp,
-    /// is made to end then.
+    /// to end then.
     pub at: Timestamp,
-    /// It was locked at least until then when it was stored.
+    /// Until when it was locked when it was stored: a lock that ends before this was taken away.
     pub least: Timestamp,
+}
+
+impl Until {
+    /// Until then, once.
+    pub fn fixed(at: Timestamp) -> Until {
+        Until { due: at, at, least: Timestamp::MIN }
+    }
+
+    /// For a while from now on.
+    pub fn rolling(now: Timestamp, span: Duration) -> Until {
+        Until { due: later(now, span * 2 / 3), at: later(now, span), least: Timestamp::MIN }
+    }
+
+    /// The longer of both.
+    pub fn or(self, other: Until) -> Until {
+        Until { due: self.due.max(other.due), at: self.at.max(other.at), least: self.least.max(other.least) }
+    }
+
+    /// For what it needs, which may have been stored with a shorter lock.
+    pub fn of_needed(self) -> Until {
+        Until { least: Timestamp::MIN, ..self }
+    }
 }
 
 /// What was looked at, and done.
@@ -70,19 +94,13 @@ impl Repository {
     pub async fn extend_locks(
         &self,
         now: Timestamp,
-        wanted: impl Fn(Part<'_>) -> Option<Wanted>,
+        wanted: impl Fn(Part<'_>) -> Option<Until>,
     ) -> Result<Option<Locks>> {
         let Some(mode) = self.lock_mode() else { return Ok(None) };
         let mut locks = Locks::default();
-        if let Some(wanted) = wanted(Part::Record)
-            && let Some(meta) = self.store().get_versioned(layout::META, META_BYTES_MAX).await?
-            && let Some(id) = meta.version.id()
-        {
-            let found = self.extend(layout::META, &id, wanted, mode, now).await;
-            locks.add(layout::META.to_owned(), found);
-        }
         let prefix = layout::instance_prefix(self.instance());
-        let versions = self.store().versions(&prefix).try_filter_map(|version| {
+        let versions = self.store().versions_of(layout::META).chain(self.store().versions(&prefix));
+        let versions = versions.try_filter_map(|version| {
             let part = self.part_of(&version.info.key);
             let wanted = part.and_then(|part| wanted(part.borrowed())).filter(|_| !version.is_marker);
             std::future::ready(Ok(wanted.map(|wanted| (version.info.key, version.id, wanted))))
@@ -102,13 +120,15 @@ impl Repository {
         &self,
         key: &str,
         id: &VersionId,
-        wanted: Wanted,
+        wanted: Until,
         mode: LockMode,
         now: Timestamp,
     ) -> Found {
         let store = self.store();
         let known = match store.version_lock(key, Some(id)).await {
             Ok(known) => known,
+            // A rule of the bucket removed it since it was listed.
+            Err(e) if e.kind() == Kind::NotFound => return Found::Fine,
             Err(e) => return Found::Failed(e),
         };
         // Never less strict than it is.
@@ -136,8 +156,12 @@ impl Repository {
         }
     }
 
-    /// What the key belongs to; `None` for leases, tombstones, reports of drills and foreign objects.
+    /// What the key belongs to; `None` for what is never locked: leases, tombstones, reports of drills,
+    /// records of suspicious backups and of dropped databases, foreign objects.
     fn part_of(&self, key: &str) -> Option<OwnedPart> {
+        if key == layout::META {
+            return Some(OwnedPart::Record);
+        }
         let rest = key.strip_prefix(&layout::instance_prefix(self.instance()))?.strip_prefix('/')?;
         let parts: Vec<&str> = rest.split('/').collect();
         match parts.as_slice() {

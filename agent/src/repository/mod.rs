@@ -5,6 +5,7 @@
 
 pub mod absences;
 mod altered;
+pub mod announced;
 pub mod arrivals;
 pub mod erase;
 pub mod holds;

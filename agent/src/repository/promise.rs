@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::archive::manifest::SnapshotKind;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 use crate::config::period::Period;
 use crate::config::{Class, class_of};
 use crate::config::{Config, LockMode};
@@ -120,10 +120,6 @@ impl Promises {
         });
         ends.max()
     }
-}
-
-fn later(at: Timestamp, by: Duration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

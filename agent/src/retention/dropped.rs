@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ages::{earlier, later};
 use super::rule::Rules;
 use super::stock::{Item, Known, Stock};
 use crate::archive::manifest::SnapshotKind;
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Timestamp, earlier, later};
 use crate::names::TenantName;
 use crate::repository::absences::StoredAbsence;
 

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures::TryStreamExt;
 
-use super::ages::later;
 use super::garbage::{Garbage, Piece, Sort};
 use super::stock::Batch;
 use crate::archive::manifest::{self, SnapshotKind};
 use crate::archive::{base, index};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 use crate::config::Expire;
 use crate::error::Result;
 use crate::inventory::{Inventory, Look, Snapshot};
@@ -126,7 +125,7 @@ pub async fn parts(
             let name = info.key.strip_prefix(&own).and_then(|name| name.strip_prefix('/'));
             match name.filter(|name| !named.contains(name)) {
                 Some(name) if is_ours(name) => {
-                    garbage.pieces.push(object(Sort::Part, &info, later(info.modified, expire.grace)));
+                    garbage.add(object(Sort::Part, &info, later(info.modified, expire.grace)));
                 }
                 Some(_) => garbage.add_foreign(info.key),
                 None => {}
@@ -145,7 +144,7 @@ pub async fn probes(repository: &Repository, expire: &Expire, garbage: &mut Garb
         let mut listed = repository.store().list(folder);
         while let Some(info) = listed.try_next().await? {
             match info.odd.is_none() && info.key.starts_with(&format!("{folder}{PROBE}")) {
-                true => garbage.pieces.push(object(Sort::Probe, &info, later(info.modified, expire.grace))),
+                true => garbage.add(object(Sort::Probe, &info, later(info.modified, expire.grace))),
                 false => garbage.add_foreign(info.key),
             }
         }

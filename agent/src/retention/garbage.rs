@@ -6,6 +6,8 @@ use serde::Serialize;
 use crate::clock::Timestamp;
 use crate::store::UnfinishedUpload;
 
+/// Pieces of one run: whoever can write to the repository can make any number.
+const PIECES_MAX: usize = 100_000;
 /// Foreign objects that are named: whoever can write to the repository can make any number.
 const FOREIGN_MAX: usize = 1_000;
 
@@ -76,6 +78,13 @@ pub struct Garbage {
 }
 
 impl Garbage {
+    /// Notes a piece. What is too much goes with a later run: all of them are named in one tombstone.
+    pub fn add(&mut self, piece: Piece) {
+        if self.pieces.len() < PIECES_MAX {
+            self.pieces.push(piece);
+        }
+    }
+
     /// Notes a foreign object.
     pub fn add_foreign(&mut self, key: String) {
         match self.foreign.len() < FOREIGN_MAX {

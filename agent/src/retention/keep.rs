@@ -1,18 +1,17 @@
-//! Which snapshots, batches and WAL stay, and why. Each rule only adds reasons; what is not known adds
-//! reasons to all that it could be about.
+//! Which snapshots, batches and WAL stay, and why. Each rule only adds reasons; those of spans of time are in
+//! `spans`, those of what is not known in `unknown`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::ages::{earlier, later};
 use super::dropped::over;
 use super::hold::{Held, Hold};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
-use super::stock::{BaseRange, Item, Known, ReleasePoint, Stock, WalItem};
+use super::stock::{Item, Known, ReleasePoint, Stock};
 use super::wal::WalSpans;
+use super::work::{COUNTS, Work, starts};
 use crate::archive::manifest::SnapshotKind;
-use crate::clock::Timestamp;
-use crate::names::wal::TimelineId;
+use crate::clock::{Timestamp, earlier};
 use crate::names::{SnapshotId, TenantName};
 
 /// What stays.
@@ -41,21 +40,6 @@ pub fn kept<'a>(stock: &'a Stock, rules: &'a Rules, counted_from: Timestamp) -> 
     Kept { reasons: work.reasons, batches: work.batches, wal: work.wal }
 }
 
-/// Which snapshots a rule chooses from: those that are whole; and, besides, those that may be.
-const COUNTS: [fn(&Item) -> bool; 2] = [|item| item.whole, |item| item.may_be_whole];
-
-struct Work<'a> {
-    stock: &'a Stock,
-    rules: &'a Rules,
-    counted_from: Timestamp,
-    young_since: Timestamp,
-    /// Tenants whose databases have been gone for so long that their last backup is not kept, and since when.
-    over: BTreeMap<TenantName, Timestamp>,
-    reasons: HashMap<&'a SnapshotId, BTreeSet<Reason>>,
-    batches: HashMap<&'a SnapshotId, Reason>,
-    wal: WalSpans,
-}
-
 impl<'a> Work<'a> {
     fn all(&mut self) {
         self.young();
@@ -69,22 +53,6 @@ impl<'a> Work<'a> {
         self.roles_of_dumps();
         self.needs();
         self.unnamed();
-    }
-
-    fn keep(&mut self, id: &'a SnapshotId, reason: Reason) {
-        self.reasons.entry(id).or_default().insert(reason);
-    }
-
-    fn keep_batch(&mut self, id: &'a SnapshotId, reason: Reason) {
-        self.batches.entry(id).or_insert(reason);
-    }
-
-    /// The rule of a snapshot; `None` where there is none, so that it stays.
-    fn rule(&self, item: &Item) -> Option<&'a Rule> {
-        match &item.tenant {
-            Some(tenant) => self.rules.tenants.get(tenant),
-            None => self.rules.instance.as_ref(),
-        }
     }
 
     /// What was stored within the grace: a backup or a restore that runs may need it.
@@ -134,12 +102,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Whether the database of a tenant was gone for all of a span that begins then, and its last backup is
-    /// not kept.
-    fn was_gone(&self, tenant: Option<&TenantName>, from: Timestamp) -> bool {
-        tenant.and_then(|tenant| self.over.get(tenant)).is_some_and(|since| *since <= from)
-    }
-
     fn periods(&mut self, rule: &Rule, whole: impl Iterator<Item = &'a Item> + Clone) {
         let zone = &self.rules.zone;
         for (period, count) in rule.periods.iter().filter(|(_, count)| **count > 0) {
@@ -151,154 +113,6 @@ impl<'a> Work<'a> {
                 if counts && filled.insert((item.claims.is_some(), number)) {
                     self.keep(&item.id, Reason::First(*period));
                 }
-            }
-        }
-    }
-
-    /// Base backups, WAL and batches of the window, and of spans that are held.
-    fn windows(&mut self) {
-        let Some(rule) = &self.rules.instance else {
-            self.wal.keep_all(Reason::NoClass);
-            for batch in self.stock.batches() {
-                self.keep_batch(&batch.id, Reason::NoClass);
-            }
-            return;
-        };
-        let from = earlier(self.counted_from, rule.window).min(self.young_since);
-        self.span(from, Timestamp::MAX, &Reason::Window);
-        self.wal.keep_stored_since(from, Reason::Window);
-        for hold in self.held() {
-            if let Held::Span(from, to) = &hold.held {
-                let reason = Reason::Hold(hold.name.clone());
-                self.span(*from, *to, &reason);
-                self.dumps(*from, *to, &reason);
-            }
-        }
-    }
-
-    /// The dumps of a span, and the last one before it: an instance may have nothing else.
-    fn dumps(&mut self, from: Timestamp, to: Timestamp, reason: &Reason) {
-        let mut groups: BTreeMap<Option<&TenantName>, Vec<&'a Item>> = BTreeMap::new();
-        for item in self.stock.items.iter().filter(|item| item.kind == SnapshotKind::Dump) {
-            groups.entry(item.tenant.as_ref()).or_default().push(item);
-        }
-        for group in groups.into_values() {
-            let before = COUNTS
-                .into_iter()
-                .flat_map(|counts| starts(group.iter().copied().filter(move |item| counts(item)), from));
-            let within = group.iter().copied().filter(|item| item.stored_at > from && item.stored_at <= to);
-            let kept: Vec<&'a Item> = before.chain(within).collect();
-            kept.into_iter().for_each(|item| self.keep(&item.id, reason.clone()));
-        }
-    }
-
-    /// Every moment between the two can be restored: of the instance, and the files of each tenant.
-    fn span(&mut self, from: Timestamp, to: Timestamp, reason: &Reason) {
-        let bases = || self.stock.items.iter().filter(|item| item.base.is_some() && item.may_be_whole);
-        let within = bases().filter(|item| item.stored_at > from && item.stored_at <= to);
-        let all: Vec<&'a Item> = self.base_starts(from, to).into_iter().chain(within).collect();
-        for item in &all {
-            let reason = match (reason, item.stored_at <= from) {
-                (Reason::Window, true) => Reason::WindowStart,
-                _ => reason.clone(),
-            };
-            self.keep(&item.id, reason);
-        }
-        // WAL is stored after the moments that it holds.
-        let stored_until = later(to, self.rules.grace);
-        if let Known::All(wal) = &self.stock.wal {
-            for base in all.iter().filter_map(|item| item.base) {
-                self.wal.from_base(&base, wal, stored_until, reason);
-            }
-        }
-        self.files(from, to, None, reason);
-    }
-
-    /// The base backups that a span begins with: the last one that leads to each timeline of the span. A
-    /// server that was taken back to before its last base backup is served by an older one.
-    fn base_starts(&mut self, from: Timestamp, to: Timestamp) -> Vec<&'a Item> {
-        let before = || {
-            let bases = self.stock.items.iter().filter_map(|item| item.base.map(|base| (item, base)));
-            bases.filter(|(item, _)| item.stored_at <= from)
-        };
-        let Known::All(wal) = &self.stock.wal else { return Vec::new() };
-        // The clock of the store need not be the server's: a timeline that came about then may be stored
-        // before.
-        let since = earlier(from, self.rules.grace);
-        let is_in = |item: &&WalItem| item.stored_at >= since && item.stored_at <= to;
-        let mut timelines: BTreeSet<TimelineId> =
-            wal.items.iter().filter(is_in).map(|item| item.timeline).collect();
-        let at_first =
-            wal.items.iter().filter(|item| item.stored_at < since).max_by_key(|item| item.stored_at);
-        timelines.extend(at_first.map(|item| item.timeline));
-        let mut found: BTreeMap<&SnapshotId, &'a Item> = BTreeMap::new();
-        for timeline in timelines {
-            let leads = |base: &BaseRange| base.timeline == timeline || wal.comes_from(timeline, base);
-            for counts in COUNTS {
-                let leading = before().filter(|(item, base)| counts(item) && leads(base));
-                let leading: Vec<&'a Item> = leading.map(|(item, _)| item).collect();
-                found.extend(starts(leading.into_iter(), from).into_iter().map(|item| (&item.id, item)));
-            }
-        }
-        if let Some(unknown) = wal.unknown.first() {
-            let why = Reason::Unknown(format!("where timeline {unknown} comes from is not known"));
-            let all: Vec<&'a Item> = before().map(|(item, _)| item).collect();
-            all.iter().for_each(|item| self.keep(&item.id, why.clone()));
-            // It may begin on any other, wherever that is.
-            self.wal.keep_all(why);
-        }
-        found.into_values().collect()
-    }
-
-    /// The filestores and batches that hold the files of every moment between the two, for one tenant or all:
-    /// from the last filestore before the first moment to the first after the second.
-    fn files(&mut self, from: Timestamp, to: Timestamp, of: Option<&TenantName>, reason: &Reason) {
-        // A tenant without any backup of its filestore has batches alone.
-        let known = match &self.stock.tenants {
-            Known::All(tenants) => tenants.iter().collect(),
-            Known::Unknown(_) => Vec::new(), // then all batches stay
-        };
-        let known = known.into_iter().filter(|tenant| of.is_none_or(|of| of == *tenant));
-        let mut tenants: BTreeMap<Option<&TenantName>, Vec<&'a Item>> =
-            known.map(|tenant| (Some(tenant), Vec::new())).collect();
-        for item in &self.stock.items {
-            let counts = item.kind == SnapshotKind::Filestore && item.may_be_whole;
-            if counts && (of.is_none() || item.tenant.as_ref() == of) {
-                tenants.entry(item.tenant.as_ref()).or_default().push(item);
-            }
-        }
-        let (mut batches_from, mut batches_to) = (from, to);
-        for (tenant, filestores) in tenants {
-            if !matches!(reason, Reason::Hold(_)) && self.was_gone(tenant, from) {
-                continue;
-            }
-            let whole = |counts: fn(&Item) -> bool| {
-                starts(filestores.iter().copied().filter(move |item| counts(item)), from)
-            };
-            let before: Vec<&'a Item> = COUNTS.into_iter().flat_map(whole).collect();
-            // The oldest of them: another one may be in its place for nothing.
-            match before.iter().map(|item| item.stored_at).min() {
-                Some(stored_at) => batches_from = batches_from.min(stored_at),
-                // Nothing but batches may hold what was stored before the first backup.
-                None => batches_from = Timestamp::MIN,
-            }
-            let mut after = filestores.iter().filter(|item| item.stored_at > to);
-            let real = after.clone().find(|item| item.claims.is_none() && item.whole);
-            let after = after.next().into_iter().chain(real);
-            // An agent that was down stores a file late: at the next backup of the filestore at the latest.
-            batches_to = batches_to.max(real.map_or(Timestamp::MAX, |real| real.stored_at));
-            let between = filestores.iter().filter(|item| item.stored_at > from && item.stored_at <= to);
-            let kept: Vec<&'a Item> = before.iter().chain(between).chain(after).copied().collect();
-            for item in kept {
-                self.keep(&item.id, reason.clone());
-            }
-        }
-        // A filestore was walked for a while before it was stored: one grace more.
-        let batches_from = earlier(batches_from, self.rules.grace);
-        let batches_to = later(batches_to, self.rules.grace);
-        for batch in self.stock.batches() {
-            if batch.stored_at >= batches_from && batch.stored_at <= batches_to {
-                self.keep_batch(&batch.id, reason.clone());
             }
         }
     }
@@ -349,7 +163,7 @@ impl<'a> Work<'a> {
 
     /// The holds that hold. What is not needed without one was in use until it was removed: a restore may
     /// still read it.
-    fn held(&self) -> Vec<&'a Hold> {
+    pub(super) fn held(&self) -> Vec<&'a Hold> {
         let Known::All(holds) = &self.stock.holds else { return Vec::new() };
         let young_since = self.young_since;
         holds.iter().filter(|hold| hold.removed.is_none_or(|removed| removed > young_since)).collect()
@@ -444,84 +258,6 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// What could not be read may need anything of the kinds that its own kind needs. So may what is not
-    /// believed: whoever damages a manifest must not make us delete what it needs.
-    fn unknown(&mut self) {
-        let all_of = |kinds: &'static [SnapshotKind]| move |item: &&Item| kinds.contains(&item.kind);
-        for (id, why) in self.stock.unread.iter().chain(&self.stock.not_believed) {
-            let kinds: &'static [SnapshotKind] = match id.kind() {
-                "dump" => &[SnapshotKind::Filestore, SnapshotKind::Globals],
-                "filestore" => &[SnapshotKind::Filestore],
-                "base" => &[SnapshotKind::Base, SnapshotKind::Filestore],
-                _ => &[],
-            };
-            let reason = Reason::Unknown(format!("what {id} needs: {why}"));
-            for item in self.stock.items.iter().filter(all_of(kinds)) {
-                self.keep(&item.id, reason.clone());
-            }
-            if id.kind() == "base" {
-                self.wal.keep_all(reason.clone());
-            }
-            if !kinds.is_empty() {
-                for batch in self.stock.batches() {
-                    self.keep_batch(&batch.id, reason.clone());
-                }
-            }
-        }
-        let parts = [
-            ("checkpoints of releases", self.stock.releases.why_unknown()),
-            ("holds", self.stock.holds.why_unknown()),
-        ];
-        for (what, why) in parts.into_iter().filter_map(|(what, why)| Some((what, why?))) {
-            let reason = Reason::Unknown(format!("{what} could not be read: {why}"));
-            self.keep_everything(&reason);
-        }
-        if let Some(why) = self.stock.suspicions.why_unknown() {
-            let reason = Reason::Unknown(format!("suspicious backups could not be read: {why}"));
-            for item in self.stock.items.iter().filter(all_of(&[SnapshotKind::Dump, SnapshotKind::Filestore]))
-            {
-                self.keep(&item.id, reason.clone());
-            }
-        }
-        // Without WAL it cannot be told how far each base backup goes.
-        if let Some(why) = self.stock.wal.why_unknown() {
-            let reason = Reason::Unknown(format!("WAL could not be listed: {why}"));
-            for item in self.stock.items.iter().filter(|item| item.base.is_some()) {
-                self.keep(&item.id, reason.clone());
-            }
-        }
-        if let Some(why) = self.stock.tenants.why_unknown() {
-            let reason = Reason::Unknown(format!("it is not known which tenants there are: {why}"));
-            for batch in self.stock.batches() {
-                self.keep_batch(&batch.id, reason.clone());
-            }
-        }
-    }
-
-    /// A snapshot that stays and misses more than it names.
-    fn unnamed(&mut self) {
-        let misses = |item: &&Item| item.misses_unnamed && self.reasons.contains_key(&item.id);
-        if let Some(first) = self.stock.items.iter().find(misses) {
-            let reason = Reason::Unknown(format!(
-                "{} misses more files than it names; any batch may have them",
-                first.id
-            ));
-            for batch in self.stock.batches() {
-                self.keep_batch(&batch.id, reason.clone());
-            }
-        }
-    }
-
-    fn keep_everything(&mut self, reason: &Reason) {
-        for item in &self.stock.items {
-            self.keep(&item.id, reason.clone());
-        }
-        for batch in self.stock.batches() {
-            self.keep_batch(&batch.id, reason.clone());
-        }
-        self.wal.keep_all(reason.clone());
-    }
-
     /// What those that stay need.
     fn needs(&mut self) {
         let needed: Vec<(&'a SnapshotId, &'a SnapshotId)> = self
@@ -545,13 +281,4 @@ impl<'a> Work<'a> {
             }
         }
     }
-}
-
-/// What a window begins with: the last one stored by then. One that says another time than the store counts
-/// besides: where it is newer, it may be as good, or made to take the place of the other.
-fn starts<'a>(whole: impl DoubleEndedIterator<Item = &'a Item> + Clone, from: Timestamp) -> Vec<&'a Item> {
-    let before = whole.filter(|item| item.stored_at <= from);
-    let real = before.clone().rfind(|item| item.claims.is_none());
-    let newer = before.clone().rfind(|item| real.is_none_or(|real| item.stored_at > real.stored_at));
-    real.into_iter().chain(newer).collect()
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use super::ages::{earlier, later};
 use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
 use super::rule::{Period, Rule, Rules};
@@ -14,7 +13,7 @@ use crate::archive::evidence::predicate::Checkpoint;
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalName;
 use crate::archive::wal_name::NameTrust;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, earlier, later};
 use crate::config::{Class, Config, Expire, class_of};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
@@ -26,6 +25,7 @@ use crate::repository::holds::{HoldLook, Removal};
 use crate::repository::releases::ReleaseLook;
 use crate::repository::snapshots::Trust;
 use crate::repository::suspicions::StoredSuspicion;
+use crate::repository::tampered::Deed;
 use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
 
@@ -62,8 +62,9 @@ pub async fn take(
     let LookRequest { trust, evidence, tenants, named, announcers, expire, at } = request;
     let mut inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
     inventory.read_unlisted(repository, trust).await?;
-    let deleted = deleted(repository, announcers).await?;
-    let items = stock::items(&inventory, &broken(&inventory), &deleted);
+    let mut garbage = Garbage::default();
+    let tampered = tampered(repository, announcers, &mut garbage).await?;
+    let items = stock::items(&inventory, &broken(&inventory), &tampered);
     let stored: BTreeSet<TenantName> = items.iter().filter_map(|item| item.tenant.clone()).collect();
     let tenants = match tenants {
         Known::All(tenants) => Known::All(&tenants | &stored),
@@ -71,7 +72,6 @@ pub async fn take(
     };
     let (holds, not_removed) = holds(repository, trust).await;
     let mut unread = stock::unread(&inventory);
-    let mut garbage = Garbage::default();
     let snapshots = layout::snapshots(repository.instance());
     let mut unfinished = match folders::list(repository, &snapshots, &mut garbage).await {
         Ok(folders) => {
@@ -93,9 +93,9 @@ pub async fn take(
         }
         Err(e) => Known::Unknown(e.line()),
     };
-    // Somebody else deleted their manifests: what is left of them stays, and what they may need.
-    unfinished.retain(|(id, _)| !deleted.iter().any(|(other, _)| other == id));
-    unread.extend(deleted);
+    // What is left of them stays, and what they may need.
+    unfinished.retain(|(id, _)| !tampered.iter().any(|(other, _)| other == id));
+    unread.extend(tampered);
     let releases: Known<Vec<ReleasePoint>> = releases(repository, evidence).await.into();
     let suspicions = suspicions(repository, trust, &mut garbage).await.into();
     let probes = folders::probes(repository, expire, &mut garbage).await;
@@ -135,22 +135,33 @@ fn note(garbage: &mut Garbage, what: &str, looked: Result<()>) {
     }
 }
 
-/// The snapshots and batches that somebody deleted without a tombstone, as a bucket with versions shows it.
-async fn deleted(repository: &Repository, announcers: &TrustedKeys) -> Result<Vec<Told>> {
-    // Before the first backup there is nothing.
-    let Ok(origin) = repository.origin().await else { return Ok(Vec::new()) };
+/// The snapshots and batches that somebody deleted without a tombstone, or whose manifest he wrote again, as
+/// a bucket with versions shows it.
+async fn tampered(
+    repository: &Repository,
+    announcers: &TrustedKeys,
+    garbage: &mut Garbage,
+) -> Result<Vec<Told>> {
+    if !repository.keeps_versions().await {
+        return Ok(Vec::new());
+    }
+    let origin = repository.origin().await?;
     let (tombstones, _) = repository.tombstones(repository.expiry_runs().await?, &origin, announcers).await?;
     let mut all = Vec::new();
     for below in [layout::snapshots(repository.instance()), layout::arrivals(repository.instance())] {
         match repository.tampered(&below, &tombstones, SegmentBytes::USUAL).await {
-            Ok(found) => all.extend(found.snapshots),
+            Ok(found) => all.extend(found.manifests),
             Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => {
-                tracing::debug!(error = ?e, "versions are not known");
+                garbage.notes.push(format!("whether somebody deleted a snapshot is not known: {}", e.line()));
+                break;
             }
             Err(e) => return Err(e),
         }
     }
-    let told = |(id, at)| (id, format!("it was deleted at {at}, and no tombstone announced it"));
+    let told = |(id, (deed, at))| match deed {
+        Deed::Deleted => (id, format!("it was deleted at {at}, and no tombstone announced it")),
+        Deed::WrittenAgain => (id, format!("its manifest was written again at {at}")),
+    };
     Ok(all.into_iter().map(told).collect())
 }
 
@@ -216,7 +227,7 @@ async fn suspicions(
     for StoredSuspicion { record, stored_at, bytes } in repository.suspicions(&origin, &trusted).await? {
         let until = later(stored_at, record.keep());
         let stored = repository.suspicion_record(&record.snapshot);
-        garbage.pieces.push(Piece {
+        garbage.add(Piece {
             sort: Sort::Suspicion,
             name: stored.key.clone(),
             keys: vec![stored.key, stored.signature_key],

@@ -5,7 +5,6 @@
 //! [`look`] reads what is stored, and the rules from the classes of the configuration. [`phases`] says what
 //! of a plan is announced and what is deleted; [`apply`] does it.
 
-mod ages;
 pub mod apply;
 pub mod cost;
 pub mod dropped;
@@ -23,5 +22,8 @@ pub mod promised;
 pub mod reason;
 mod reports;
 pub mod rule;
+mod spans;
 pub mod stock;
+mod unknown;
 pub mod wal;
+mod work;

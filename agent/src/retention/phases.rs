@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::ages::{earlier, later};
 use super::garbage::{Piece, Sort};
 use super::plan::ExpiryPlan;
 use super::stock::{Known, Stock, WalItem};
 use crate::archive::tombstone::{Named, WalRange};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, earlier, later};
 use crate::names::wal::TimelineId;
 use crate::names::{Lsn, SnapshotId};
 use crate::store::UnfinishedUpload;

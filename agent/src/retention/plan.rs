@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::ages::{earlier, later};
 use super::dropped;
 use super::garbage::Piece;
 use super::keep::kept;
@@ -16,7 +15,7 @@ use super::reason::Reason;
 use super::rule::Rules;
 use super::stock::{Batch, Known, Stock, WalItem};
 use super::wal::Span;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, earlier, later};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::pick::MARGIN;
 use crate::names::{SnapshotId, TenantName, counted};

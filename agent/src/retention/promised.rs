@@ -7,49 +7,18 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::ages::later;
 use super::keep::{Kept, kept};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
 use super::stock::{GoodBefore, Item, Known, Stock, WalItem};
 use crate::archive::wal::WalName;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 use crate::names::{ReleaseId, SnapshotId};
+use crate::repository::locks::Until;
 use crate::repository::promise::ROLLING;
 
 /// What stays only until the next one comes: the newest of its kind, the start of a window.
 const UNTIL_THE_NEXT: Duration = Duration::from_secs(3 * 86_400);
-
-/// How long something must be locked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Until {
-    /// A lock that ends before this is made longer,
-    pub due: Timestamp,
-    /// to end then.
-    pub at: Timestamp,
-    /// Until when it was locked when it was stored: a lock that ends before this was taken away.
-    pub least: Timestamp,
-}
-
-impl Until {
-    fn fixed(at: Timestamp) -> Until {
-        Until { due: at, at, least: Timestamp::MIN }
-    }
-
-    /// For a while from now on.
-    fn rolling(now: Timestamp, span: Duration) -> Until {
-        Until { due: later(now, span * 2 / 3), at: later(now, span), least: Timestamp::MIN }
-    }
-
-    fn or(self, other: Until) -> Until {
-        Until { due: self.due.max(other.due), at: self.at.max(other.at), least: self.least.max(other.least) }
-    }
-
-    /// For what it needs, which may have been stored with a shorter lock.
-    fn of_needed(self) -> Until {
-        Until { least: Timestamp::MIN, ..self }
-    }
-}
 
 /// What must be locked.
 #[derive(Debug)]

@@ -3,20 +3,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 
-use super::ages::later;
 use super::garbage::{Garbage, Piece, Sort};
 use super::stock::{Known, ReleasePoint};
 use crate::archive::drill;
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, later};
 use crate::config::Expire;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inventory::drills;
 use crate::names::TenantName;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 
+/// Reports that are read at a time.
+const AT_ONCE: usize = 16;
 /// Reports that are read in one run; old ones that were not read go with a later run.
 const READ_MAX: usize = 2_000;
 
@@ -62,19 +63,20 @@ pub async fn old(
     let first_old = newest_first.partition_point(|(_, one)| later(one.newest, expire.drills) > at);
     let old = newest_first.split_off(first_old);
     // The oldest first, where there are too many.
-    let mut candidates = Vec::new();
-    for (name, one) in old.into_iter().rev().take(READ_MAX) {
-        candidates.push((tenant(repository, trust, &name).await?, name, one));
-    }
+    let read = |(name, one): (String, Listed)| async move {
+        Ok::<_, Error>((tenant(repository, trust, &name).await?, name, one))
+    };
+    let oldest = old.into_iter().rev().take(READ_MAX);
+    let candidates: Vec<_> = stream::iter(oldest).map(read).buffered(AT_ONCE).try_collect().await?;
     let mut lacks: BTreeSet<TenantName> = candidates.iter().filter_map(|(whose, ..)| whose.clone()).collect();
-    for (name, _) in newest_first.iter().take(READ_MAX) {
-        if lacks.is_empty() {
-            break;
-        }
-        if let Some(whose) = tenant(repository, trust, name).await? {
-            lacks.remove(&whose);
-        }
+    let newer = newest_first.iter().take(READ_MAX).map(|(name, _)| tenant(repository, trust, name));
+    let mut newer = stream::iter(newer).buffered(AT_ONCE);
+    while !lacks.is_empty()
+        && let Some(whose) = newer.try_next().await?
+    {
+        lacks.retain(|lacking| whose.as_ref() != Some(lacking));
     }
+    drop(newer);
     for (whose, name, mut one) in candidates.into_iter().rev() {
         // The newest one of a tenant without a newer report.
         let is_newest = whose.is_some_and(|whose| lacks.remove(&whose));
@@ -82,7 +84,7 @@ pub async fn old(
             continue;
         }
         one.keys.sort_by_key(|key| !key.ends_with(drill::JSON));
-        garbage.pieces.push(Piece {
+        garbage.add(Piece {
             sort: Sort::Drill,
             name: format!("{folder}/{name}"),
             keys: one.keys,

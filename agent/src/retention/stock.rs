@@ -239,8 +239,8 @@ impl Stock {
 }
 
 /// The snapshots of an inventory as items, in the order in which they were stored; those that are `broken`
-/// are not whole. Those that somebody `deleted` can be put back.
-pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>, deleted: &[Told]) -> Vec<Item> {
+/// are not whole. Those that somebody `tampered` with can be put back.
+pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>, tampered: &[Told]) -> Vec<Item> {
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     // What could not be read, or is damaged, is not missing.
     let is_there = |(id, look): &(SnapshotId, Look)| match look {
@@ -248,7 +248,7 @@ pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>, deleted: &[To
         Look::Believed(_) | Look::Unfinished => None,
     };
     let there = inventory.snapshots.iter().filter_map(is_there);
-    let there: BTreeSet<SnapshotId> = there.chain(deleted.iter().map(|(id, _)| id.clone())).collect();
+    let there: BTreeSet<SnapshotId> = there.chain(tampered.iter().map(|(id, _)| id.clone())).collect();
     let whole = |id: &SnapshotId| {
         let lacks = graph.lacks(id);
         let whole = lacks.is_empty() && graph.needs(id).is_disjoint(broken);

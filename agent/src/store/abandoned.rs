@@ -6,7 +6,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde::Serialize;
 
-use super::leftovers::{Page, request};
+use super::leftovers::{PAGES_MAX, Page, request};
 use super::local::{Local, blocking};
 use super::remote::{Remote, S3};
 use super::{Backend, Store, key};
@@ -78,7 +78,8 @@ impl Remote {
     async fn abandoned(&self, s3: &S3, prefix: &str, before: Timestamp) -> Result<Vec<UnfinishedUpload>> {
         let mut found = Vec::new();
         let mut next = Some(Default::default());
-        while let Some(markers) = next.take() {
+        for _ in 0..PAGES_MAX {
+            let Some(markers) = next.take() else { break };
             let page = self.page_of_uploads(s3, prefix, &markers).await?;
             for (whole, id, begun) in page.uploads {
                 // Checked here as well: some servers ignore the prefix.
@@ -121,10 +122,11 @@ impl Remote {
             }
             match page.next_part {
                 Some(next) if next != marker => marker = next,
-                _ => break,
+                _ => return Ok((newest, bytes)),
             }
         }
-        Ok((newest, bytes))
+        // The newest come last, and were not seen.
+        Ok((Some(Timestamp::MAX), bytes))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::error::{Kind, Result};
 
 /// A page holds at most 1,000 uploads of at most 1,024 bytes of key.
 const PAGE_BYTES_MAX: usize = 8 << 20;
-const PAGES_MAX: usize = 1_000;
+pub(super) const PAGES_MAX: usize = 1_000;
 const TRIES_MAX: usize = 4;
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 const BACKOFF: Duration = Duration::from_millis(250);

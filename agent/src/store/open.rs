@@ -133,7 +133,7 @@ fn open_bucket(
             let words = Words {
                 url: url.to_owned(),
                 place: format!("the bucket {bucket}"),
-                credentials: "repository.credentials_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                credentials: "repository.credentials_file, repository.profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
                 expire: None,
             };
             let s3 = S3 { signer: store.clone(), http };

@@ -208,6 +208,8 @@ impl Report {
 pub struct Found {
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// Objects that are named in a finding because they are not there.
+    pub missing: BTreeSet<String>,
     /// What could not be looked at.
     pub unasked: Vec<Unasked>,
     /// What was left out.
@@ -238,7 +240,10 @@ impl Findings {
     /// Sorts an error: either there was no answer, or the answer is wrong.
     pub fn sort(&self, object: &str, error: Error, lost: Vec<SnapshotId>) {
         let what = match error.kind() {
-            Kind::NotFound => "it is missing".to_owned(),
+            Kind::NotFound => {
+                self.lock().missing.insert(object.to_owned());
+                "it is missing".to_owned()
+            }
             Kind::Integrity | Kind::Signature | Kind::Repository => {
                 let mut what = error.what().to_owned();
                 for cause in error.causes() {

@@ -14,12 +14,15 @@ use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::gaps::Missing;
 use crate::inventory::pick::oldest_first;
+use crate::names::wal::SegmentBytes;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
+use crate::repository::announced::Announced;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::Believed;
 use crate::repository::wal::WalReader;
@@ -108,6 +111,7 @@ pub async fn run(
     let Missing { mut problems, mut warnings } = lacking(&chosen);
     warnings.extend(doubtful(&chosen, request.recipients.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
+    let mut size = SegmentBytes::USUAL;
     if everything {
         scope.find_missed(repository.instance(), &(&request.known - &announced), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
@@ -118,11 +122,11 @@ pub async fn run(
         suspicious = suspicions::check(&repository, &origin, trust, &scope.listed, &findings, &cancel).await;
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
-        let size = segment_bytes(list.objects.iter().map(|object| &object.name));
+        size = segment_bytes(list.objects.iter().map(|object| &object.name));
         let versions = versions::check(&repository, &tombstones, size, &findings, &cancel).await;
         problems.extend(versions.problems);
         warnings.extend(versions.warnings);
-        let all = snapshots_of(&mut scope.manifests.keys());
+        let all = snapshots_of(&mut scope.manifests.keys().filter(|id| !announced.contains(id)));
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);
         warnings.extend(gaps.warnings);
@@ -175,7 +179,12 @@ pub async fn run(
     warnings.extend(partial.warnings);
     let work = Arc::into_inner(work)
         .ok_or_else(|| Error::new(Kind::Internal, "a thread of the check did not end"))?;
-    let Found { findings, unasked, skipped, foreign } = work.findings.take();
+    let Found { mut findings, missing, unasked, skipped, foreign } = work.findings.take();
+    let newest_whole = newest_whole(work.repository.instance(), &work.scope, &findings, &unasked);
+    if !missing.is_empty() {
+        let gone = expired(&work.repository, &work.origin, &request.announcers, size, &findings).await;
+        findings.retain(|finding| !(missing.contains(&finding.object) && gone.contains(&finding.object)));
+    }
     problems.extend(foreign.problem());
     let (foreign, foreign_more) = foreign.into_named();
     let checked = work.checked.into_inner();
@@ -194,7 +203,7 @@ pub async fn run(
         warnings,
         foreign,
         foreign_more,
-        newest_whole: newest_whole(work.repository.instance(), &work.scope, &findings, &unasked),
+        newest_whole,
         skipped,
         objects_checked: checked + drills.objects + releases.objects + held.objects + suspicious.objects,
         bytes_checked: work.checked_bytes.into_inner()
@@ -209,6 +218,26 @@ pub async fn run(
         interrupted: cancel.is_cancelled(),
         covered: Covered { chosen: work.scope.chosen, everything },
     })
+}
+
+/// The objects that expire was allowed to delete while they were checked. What cannot be known stays a
+/// finding.
+async fn expired(
+    repository: &Repository,
+    origin: &Origin,
+    trusted: &TrustedKeys,
+    size: SegmentBytes,
+    findings: &[Finding],
+) -> BTreeSet<String> {
+    let read = async { repository.tombstones(repository.expiry_runs().await?, origin, trusted).await };
+    let Ok((tombstones, _)) = read.await else { return BTreeSet::new() };
+    let announced = Announced::of(repository.instance(), &tombstones, size);
+    let now = clock::now();
+    let gone = findings.iter().filter(|finding| {
+        let nobody_needs_it = finding.lost.iter().all(|id| announced.names_snapshot(now, id));
+        announced.names(now, &finding.object) && nobody_needs_it
+    });
+    gone.map(|finding| finding.object.clone()).collect()
 }
 
 /// The newest dump of each tenant that was checked, without a finding.

@@ -26,6 +26,9 @@ pub async fn check(
     cancel: &CancellationToken,
 ) -> Missing {
     let mut missing = Missing::default();
+    if !repository.keeps_versions().await {
+        return missing;
+    }
     let folder = layout::instance_prefix(repository.instance());
     let look = async {
         match repository.tampered(&folder, tombstones, size).await {
@@ -44,6 +47,10 @@ pub async fn check(
 }
 
 fn tell(missing: &mut Missing, found: Tampered) {
+    if found.more > 0 {
+        let more = counted(found.more, "object");
+        missing.problems.push(format!("{more} in further folders were deleted or written again"));
+    }
     let recent = clock::now().checked_sub(RECENT).unwrap_or(Timestamp::MIN);
     let (now, before): (Vec<_>, Vec<_>) =
         found.folders.into_iter().partition(|(_, deeds)| deeds.last >= recent);

@@ -110,7 +110,7 @@ fn a_lock_that_somebody_took_away_is_reported_and_set_again() {
     assert_eq!((&done["locks"]["too_short"], &done["locks"]["extended"]), (&1.into(), &1.into()), "{done}");
     assert!(done["locks"]["too_short_keys"][0].as_str().unwrap().ends_with("index.zst.age"), "{done}");
     assert!(outcome.stderr.contains("WAS LOCKED TOO SHORT: "), "{outcome:?}");
-    let record = std::fs::read_to_string(site.path("lifeboat-state/prod/last-locks.json")).unwrap();
+    let record = std::fs::read_to_string(site.path("lifeboat-state/prod/last-expire.json")).unwrap();
     assert!(record.contains(r#""too_short":1,"failed":0"#), "{record}");
     assert!(days(&server, &key).unwrap() > 13.5);
     expire(&site).ok();

@@ -1,5 +1,5 @@
-//! Versions and locks in a bucket that has them: what they keep, and what Lifeboat makes of them. Skipped
-//! where ministack is not installed.
+//! Versions and locks in a bucket that has them: what they keep, and what Lifeboat makes of them. What needs
+//! locks is skipped where ministack is not installed.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and waits by itself
 
 mod backup;

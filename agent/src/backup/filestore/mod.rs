@@ -202,7 +202,11 @@ fn begin(
             let mut chain = if complete { Vec::new() } else { reader.known.chain.clone() };
             chain.push(own);
             let parent = Some(reader.known.snapshot.clone());
-            let held = reader.known.held.clone();
+            // What cannot be stored again, such as a file that is damaged here, stays there: it is tried
+            // once.
+            let mut held = reader.known.held.clone();
+            let tried = held.iter_mut().filter(|(id, _)| stored_again.contains(id));
+            tried.for_each(|(_, one)| one.stored = Some(0));
             (Some(reader), Base { table, renumber, again, held, complete, chain, parent, full_because: None })
         }
     }

@@ -275,5 +275,6 @@ async fn record(
         SuspicionRecord::new(job.origin.clone(), (first, tenant.clone()), found, alarm.good.clone(), keep);
     let store = job.repository.store();
     job.lease.while_held(record.write(store, text.to_json()?, &job.signing)).await?;
-    Ok(store.head(&record.key).await?.map_or_else(clock::now, |info| info.modified))
+    // It is stored, whatever the answer is.
+    Ok(store.head(&record.key).await.ok().flatten().map_or_else(clock::now, |info| info.modified))
 }

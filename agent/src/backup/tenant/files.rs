@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::signature::TrustedKeys;
 use crate::backup::filestore::{self, Failure, Sync, Synced, compact, open_known};
 use crate::backup::job::{Job, on_blocking_thread};
 use crate::backup::pace::Pace;
@@ -82,14 +81,21 @@ async fn learn_sizes(job: &Job, known: &mut Known) {
     if job.backup.filestore_compact == 0 {
         return;
     }
-    let trust = Trust::Keys(TrustedKeys::default().with(&job.signing));
+    let trust = &Trust::Keys(job.trusted.clone());
     let unknown = |id: &&SnapshotId| known.held.get(*id).is_some_and(|one| one.stored.is_none());
     let ids: Vec<SnapshotId> = known.sources.iter().filter(unknown).take(SIZES_ASKED).cloned().collect();
-    for id in ids {
-        // One that cannot be read stays unknown, and its files where they are.
-        let manifest = job.repository.manifest(&id, &job.origin, &trust).await;
-        if let (Ok(manifest), Some(one)) = (manifest, known.held.get_mut(&id)) {
-            one.stored = Some(manifest.plain_bytes);
+    let asked = ids.into_iter().map(|id| async move {
+        let stored = match job.repository.manifest(&id, &job.origin, trust).await {
+            Ok(manifest) => Some(manifest.plain_bytes),
+            // Its files stay where they are.
+            Err(e) if e.is_damage() || e.kind() == Kind::NotFound => Some(0),
+            Err(_) => None,
+        };
+        (id, stored)
+    });
+    for (id, stored) in futures::future::join_all(asked).await {
+        if let Some(one) = known.held.get_mut(&id) {
+            one.stored = stored;
         }
     }
 }

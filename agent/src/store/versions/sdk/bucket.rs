@@ -9,8 +9,8 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, EncodingType, ObjectLockEnabled, ObjectLockMode, ObjectLockRetention,
-    ObjectLockRetentionMode,
+    BucketVersioningStatus, ChecksumAlgorithm, EncodingType, ObjectLockEnabled, ObjectLockMode,
+    ObjectLockRetention, ObjectLockRetentionMode,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -184,7 +184,9 @@ impl VersionedBucket for Bucket {
 
     fn multipart<'a>(&'a self, path: &'a str, lock: Lock) -> Answer<'a, Box<dyn MultipartUpload>> {
         async move {
+            // That of the parts, which the client adds: S3 refuses parts with another one than was said here.
             let request = self.client.create_multipart_upload().bucket(&self.name).key(path);
+            let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
             let request =
                 request.object_lock_mode(mode(lock)).object_lock_retain_until_date(date(lock.until));
             let answer = request.send().await.map_err(|e| raw(path, e))?;
