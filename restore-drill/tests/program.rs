@@ -90,6 +90,7 @@ impl Host {
             owner: "odoo".into(),
             warnings: Vec::new(),
             filestore: None,
+            cold: None,
         };
         let mut manifest = writer.manifest(clock::now(), Facts::Dump(facts));
         manifest.tenant = Some("shop".parse().unwrap());

@@ -15,9 +15,12 @@ pub const FRAME_BYTES: usize = 4 << 20;
 pub const EXTENT_BYTES: usize = 4 << 20;
 const TAR_BLOCK: usize = 512;
 
+/// Where packs are within their snapshot.
+pub const FOLDER: &str = "packs/";
+
 /// The name of a pack within its snapshot, counted from 0.
 pub fn name(number: u32) -> String {
-    format!("packs/{number:06}.tar.zst.age")
+    format!("{FOLDER}{number:06}.tar.zst.age")
 }
 
 /// What a member is: a whole file or one extent of one. Paths are escaped (`archive::path`).

@@ -25,7 +25,7 @@ use crate::repository::locks::Locks;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
-use crate::retention::cost::costs;
+use crate::retention::cost::{cold, costs};
 use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
@@ -131,9 +131,10 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     let origin = repository.origin().await?;
     let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
     let phases = phases(&stock, &plan, &pending, config.expire.grace);
-    let costs = costs(&stock, &plan, &config.classes, &config.rates);
+    let costs = costs(&stock, &plan, config);
     let shown = Shown {
         costs: &costs,
+        cold: cold(&stock, &plan, config),
         config,
         repository: repository.store().url(),
         plan: &plan,

@@ -98,7 +98,8 @@ fn tenants<'a>(shown: &'a Shown<'_>) -> BTreeMap<String, Vec<Row<'a>>> {
         tenant.as_ref().map_or("whole instance".to_owned(), ToString::to_string)
     };
     for one in &shown.plan.stays {
-        let why = Some(reasons(&one.reasons));
+        let cold = shown.cold(&one.id).map_or(String::new(), |cold| format!("; {cold}"));
+        let why = Some(reasons(&one.reasons) + &cold);
         let row = Row { id: &one.id, stored_at: one.stored_at, bytes: one.bytes, why };
         found.entry(name(&one.tenant)).or_default().push(row);
     }

@@ -10,7 +10,7 @@ use crate::clock::{self, Timestamp, span_text};
 use crate::config::Config;
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::retention::apply::Applied;
-use crate::retention::cost::{Costs, WHOLE, money};
+use crate::retention::cost::{ColdRead, Costs, WHOLE, money};
 use crate::retention::garbage::Sort;
 use crate::retention::phases::Phases;
 use crate::retention::plan::ExpiryPlan;
@@ -44,6 +44,8 @@ pub struct Shown<'a> {
     pub as_of: bool,
     /// What it costs.
     pub costs: &'a Costs,
+    /// What it takes to read those in another storage class than the bucket's own.
+    pub cold: BTreeMap<SnapshotId, ColdRead>,
 }
 
 impl Shown<'_> {
@@ -70,6 +72,7 @@ impl Shown<'_> {
             "withdraws": phases.withdrawn,
             "next": phases.next,
             "costs": self.costs,
+            "cold": self.cold,
         })
     }
 
@@ -98,11 +101,25 @@ impl Shown<'_> {
                 "  note: tombstone {run} does not count any more: something in it is needed after all"
             ));
         }
-        stays(&mut text, plan);
+        stays(&mut text, plan, self);
         goes(&mut text, plan, self);
         costs(&mut text, self.costs);
         self.sum(&mut text);
         text
+    }
+
+    /// What it takes to read this snapshot, if it is in another storage class than the bucket's own.
+    pub fn cold(&self, id: &SnapshotId) -> Option<String> {
+        let ColdRead { storage_class, ready_after_seconds, read_once } = self.cold.get(id)?;
+        let ready = match ready_after_seconds {
+            0 => String::new(),
+            seconds => format!(", readable {} after a request", span_text(Duration::from_secs(*seconds))),
+        };
+        let currency = self.costs.currency.as_ref();
+        let costs = read_once
+            .zip(currency)
+            .map_or(String::new(), |(amount, currency)| format!(", {} to read", money(amount, currency)));
+        Some(format!("in {storage_class}{ready}{costs}"))
     }
 
     fn sum(&self, text: &mut Text) {
@@ -227,11 +244,12 @@ fn head(text: &mut Text, whose: &str, count: usize, what: &str, bytes: u64) {
     text.line(INDENT).plain(format!("{whose}: {count} {what}, {}", bytes_text(bytes)));
 }
 
-fn stays(text: &mut Text, plan: &ExpiryPlan) {
+fn stays(text: &mut Text, plan: &ExpiryPlan, shown: &Shown<'_>) {
     for (whose, all) in by_tenant(&plan.stays, |one| one.tenant.as_ref()) {
         head(text, &whose, all.len(), "kept", all.iter().map(|one| one.bytes).sum());
         for one in all {
-            text.line(INDENT).plain(format!("  {}  {}", one.id, bytes_text(one.bytes)));
+            let cold = shown.cold(&one.id).map_or(String::new(), |cold| format!(", {cold}"));
+            text.line(INDENT).plain(format!("  {}  {}{cold}", one.id, bytes_text(one.bytes)));
             text.line(REASONS + 2).plain(format!("{:REASONS$}{}", "", reasons(&one.reasons)));
         }
     }

@@ -8,8 +8,8 @@ use super::LockMode;
 use super::given::wrong_so;
 use super::read::{Reader, schedule_line, tenant};
 use super::{
-    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Rates,
-    Repository, Restore, Schedules, Seal, Signing, Tls, Wal, Watch, place,
+    Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Prices,
+    Rates, Repository, Restore, Schedules, Seal, Signing, Tls, Wal, Watch, place,
 };
 use crate::names::InstanceName;
 use hyper::http::uri::Authority;
@@ -36,14 +36,22 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         .ok_or_else(|| missing("instance", "--instance", "instance = \"production\""))?;
     let state_dir = read.path("state_dir")?.unwrap_or_default();
     let kubectl_cache = state_dir.join(instance.as_str()).join("kubectl");
+    let url = read
+        .url("repository.url", SCHEMES)?
+        .ok_or_else(|| missing("repository.url", "--repository", "url = \"...\" under [repository]"))?;
+    let classes = super::classes::build(read)?;
+    let prices = Prices {
+        gb_month: read.decimal("rates.gb_month")?,
+        retrieval_gb: read.decimal("rates.retrieval_gb")?,
+        minimum_days: read.integer("rates.minimum_days")? as u32,
+    };
     Ok(Config {
         file: file.to_owned(),
         instance,
         state_dir,
+        cold: super::cold::build(read, &prices, &url, &classes)?,
         repository: Repository {
-            url: read.url("repository.url", SCHEMES)?.ok_or_else(|| {
-                missing("repository.url", "--repository", "url = \"...\" under [repository]")
-            })?,
+            url,
             endpoint: endpoint(read)?,
             region: read.text("repository.region")?,
             allow_http: read.flag("repository.allow_http")?,
@@ -103,12 +111,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
         watch: watch(read)?,
         schedule: schedule(read)?,
         checkpoint: super::checkpoint::build(read)?,
-        rates: Rates {
-            currency: read.word("rates.currency")?,
-            gb_month: read.decimal("rates.gb_month")?,
-            retrieval_gb: read.decimal("rates.retrieval_gb")?,
-            minimum_days: read.integer("rates.minimum_days")? as u32,
-        },
+        rates: Rates { currency: read.word("rates.currency")?, prices },
         expire: Expire {
             grace: read.duration("expire.grace")?,
             max_percent: read.integer("expire.max_percent")? as u8,
@@ -116,7 +119,7 @@ pub fn build(file: &Path, read: &Reader<'_>, inputs: &Inputs) -> Result<Config> 
             trusted_keys: read.list("expire.trusted_keys", trusted_key)?,
             drills: read.duration("expire.drills")?,
         },
-        classes: super::classes::build(read)?,
+        classes,
     })
 }
 

@@ -120,6 +120,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "rates",
         "What the store costs, for the plan of `lifeboat expire`: the prices of the storage class in which the bucket keeps new objects.",
     ),
+    (
+        "cold.*",
+        "Another storage class of the store for the content of dumps that are kept as the first of a period: `[cold.yearly]`, monthly, weekly, daily or hourly. The longest period counts (docs/retention.md).",
+    ),
     ("expire", "How `lifeboat expire` deletes what no recovery class keeps."),
     (
         "class.*",
@@ -385,6 +389,15 @@ pub const KEYS: &[Key] = &[
         "The price of a GB (10^9 bytes) for a month. Without it, no costs are shown."),
     key("rates.retrieval_gb", Takes::Decimal, None, "\"0.09\"", "The price of reading a GB, transfer included."),
     key("rates.minimum_days", Takes::Integer(0, 3650), Some("0"), "",
+        "Objects that are deleted earlier are paid for so many days."),
+
+    key("cold.*.storage_class", Takes::Text, None, "\"GLACIER_IR\"",
+        "The store's name of the class. Required."),
+    key("cold.*.ready_after", Takes::Duration(0, 7 * DAY), Some("\"0s\""), "",
+        "How long it takes until such an object can be read: \"12h\", say, for one that must be requested first. A restore says so, and `lifeboat policy check` compares it with the RTO."),
+    key("cold.*.gb_month", Takes::Decimal, None, "\"0.004\"", "The price of a GB for a month. Without it: rates.gb_month."),
+    key("cold.*.retrieval_gb", Takes::Decimal, None, "\"0.12\"", "The price of reading a GB, transfer included. Without it: rates.retrieval_gb."),
+    key("cold.*.minimum_days", Takes::Integer(0, 3650), Some("0"), "",
         "Objects that are deleted earlier are paid for so many days."),
 
     key("class.*.tenants", Takes::List("database names, or patterns of them with *"), None, "[\"acme_prod\", \"retail_*\"]",

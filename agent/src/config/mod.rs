@@ -22,6 +22,7 @@ use crate::names::{InstanceName, TenantName};
 mod build;
 mod checkpoint;
 mod classes;
+mod cold;
 mod environment;
 mod file;
 mod given;
@@ -38,6 +39,7 @@ pub mod units;
 pub use build::recipient;
 pub use checkpoint::{Checkpoint, Freeze, Opens, Tier};
 pub use classes::{Class, Pattern, class_of, classes_of};
+pub use cold::{Cold, ColdPeriods};
 pub use file::{FILE_NAME, SYSTEM_FILE};
 pub use scheduled::{Scheduled, Work};
 pub use settings::{Shown, settings};
@@ -83,6 +85,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// What the store costs.
     pub rates: Rates,
+    /// What goes to another storage class.
+    pub cold: ColdPeriods,
     /// How expire deletes.
     pub expire: Expire,
     /// The recovery classes, by name.
@@ -222,6 +226,13 @@ pub struct Signing {
 pub struct Rates {
     /// The currency.
     pub currency: String,
+    /// The prices of the storage class that the bucket gives new objects.
+    pub prices: Prices,
+}
+
+/// The prices of a storage class.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prices {
     /// A GB for a month.
     pub gb_month: Option<f64>,
     /// Reading a GB.

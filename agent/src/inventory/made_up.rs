@@ -79,6 +79,7 @@ pub fn dump(name: &str, tenant: &str, hour: i64, lsn: u64, filestore: Option<&st
         owner: "odoo".into(),
         warnings: Vec::new(),
         filestore: filestore.map(link),
+        cold: None,
     };
     let lsn = Some(Lsn(lsn * SEGMENT));
     Manifest { tenant: Some(tenant.parse().unwrap()), lsn, ..manifest(name, Facts::Dump(facts), hour) }

@@ -26,6 +26,7 @@ pub fn findings(
     let mut all = Vec::new();
     all.extend(class.rpo.map(|rpo| rpo_finding(config, (name, rpo), &lines, (has_base, has_wal), now)));
     all.extend(too_few(class, &lines, now));
+    all.extend(cold(config, class));
     all.extend(window(class, &lines, has_base, now));
     all.extend(region(config, (name, class)));
     if class.copies > 1 {
@@ -142,6 +143,24 @@ fn too_few(class: &Class, lines: &Lines<'_>, now: Timestamp) -> Option<Finding> 
     let (key, count, _) = counts.into_iter().find(|(_, count, most)| *count > 0 && gap > *most)?;
     let text = format!("{key} = {count}, but dumps are up to {} apart: some are missing", span_text(gap));
     Some(Finding::new("keep", Outcome::Note, text))
+}
+
+/// The newest dump may be in a storage class that is read too slowly.
+fn cold(config: &Config, class: &Class) -> Vec<Finding> {
+    let of_class = config.cold.iter().filter(|(period, _)| class.count(**period) > 0);
+    let slow = of_class.filter_map(|(period, cold)| Some((period.word(), cold, class.rto?)));
+    let slow = slow.filter(|(_, cold, rto)| cold.ready_after > *rto);
+    let told = slow.map(|(word, cold, rto)| {
+        let text = format!(
+            "rto = {}, but a {word} dump in {} can be read after {}: until the next backup it is the newest",
+            span(rto),
+            cold.storage_class,
+            span(cold.ready_after)
+        );
+        let next = format!("set cold.{word}.storage_class to one that can be read at once, or a longer rto");
+        Finding::new("storage", Outcome::Fail, text).next(next)
+    });
+    told.collect()
 }
 
 /// The window beside drills and base backups.

@@ -180,7 +180,9 @@ async fn bind(
         space: space(&work_dir, &facts, filestore.as_ref())?,
         filestore,
         work_dir,
-        estimate_seconds: 5 + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
+        estimate_seconds: 5
+            + facts.cold.as_ref().map_or(0, |cold| cold.ready_after_seconds)
+            + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
         neutralize,
         database_only: request.asked.database_only,
         allow_missing_files: request.allow_missing_files,

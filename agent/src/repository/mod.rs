@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::{FORMAT, Origin, SnapshotKind};
 use crate::clock::{self, Timestamp};
-use crate::config::{Config, LockMode};
+use crate::config::{Cold, Config, LockMode};
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName, random_hex};
 use crate::store::versions::Lock;
@@ -152,7 +152,7 @@ impl Repository {
         let store = Store::open(&config.repository.url, &options)?;
         store.check_past().await?;
         let opened = Repository::open(store, config.instance.clone()).await?;
-        Ok(Repository { promises: Promises::of(config).map(Arc::new), ..opened })
+        Ok(Repository { promises: Some(Arc::new(Promises::of(config))), ..opened })
     }
 
     /// The same repository for a snapshot that is begun now: its objects are locked as long as it is promised
@@ -173,13 +173,18 @@ impl Repository {
 
     /// How new objects are locked; `None` where they are not.
     pub fn lock_mode(&self) -> Option<LockMode> {
-        self.promises.as_ref().map(|promises| promises.mode())
+        self.promises.as_ref()?.mode()
     }
 
-    fn locking(&self, lock: impl FnOnce(&Promises, Timestamp) -> Lock) -> Repository {
+    /// The storage class of the content of a dump that is begun now; `None` for the bucket's own.
+    pub fn cold(&self, tenant: &TenantName) -> Option<&Cold> {
+        self.promises.as_ref()?.cold(tenant, clock::now())
+    }
+
+    fn locking(&self, lock: impl FnOnce(&Promises, Timestamp) -> Option<Lock>) -> Repository {
         let mut own = self.clone();
-        if let Some(promises) = &self.promises {
-            own.store = own.store.locked(lock(promises, clock::now()));
+        if let Some(lock) = self.promises.as_ref().and_then(|promises| lock(promises, clock::now())) {
+            own.store = own.store.locked(lock);
         }
         own
     }

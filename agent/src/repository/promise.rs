@@ -10,9 +10,7 @@ use std::time::Duration;
 use crate::archive::manifest::SnapshotKind;
 use crate::clock::{Timestamp, later};
 use crate::config::period::Period;
-use crate::config::{Class, class_of};
-use crate::config::{Config, LockMode};
-use crate::config::{Scheduled, Work};
+use crate::config::{Class, Cold, Config, LockMode, Scheduled, Work, class_of};
 use crate::names::TenantName;
 use crate::store::versions::Lock;
 
@@ -22,27 +20,34 @@ pub const ROLLING: Duration = Duration::from_secs(14 * 86_400);
 /// How long it takes until the next backup, where no schedule says so.
 const NEXT_WITHIN: Duration = Duration::from_secs(86_400);
 
-/// The promises of a configuration with locks.
+/// The promises of a configuration.
 #[derive(Clone, Debug)]
 pub struct Promises {
     config: Config,
-    mode: LockMode,
 }
 
 impl Promises {
-    /// `None` where nothing is locked.
-    pub fn of(config: &Config) -> Option<Promises> {
-        let mode = config.repository.lock?;
-        Some(Promises { config: config.clone(), mode })
+    /// Those of this configuration.
+    pub fn of(config: &Config) -> Promises {
+        Promises { config: config.clone() }
     }
 
-    /// How strict locks are.
-    pub fn mode(&self) -> LockMode {
-        self.mode
+    /// The mode of locks; `None` where nothing is locked.
+    pub fn mode(&self) -> Option<LockMode> {
+        self.config.repository.lock
+    }
+
+    /// Where the content of a dump goes that is begun now: to the class of the longest period of which it is
+    /// the first. `None` where that has no class of its own.
+    pub fn cold(&self, tenant: &TenantName, now: Timestamp) -> Option<&Cold> {
+        let classes: Vec<(&str, &Class)> = class_of(&self.config.classes, tenant).into_iter().collect();
+        let lines = self.lines(SnapshotKind::Dump, &classes);
+        let firsts = self.periods(&lines, &classes, now);
+        firsts.into_iter().rev().find_map(|(period, _)| self.config.cold.get(&period))
     }
 
     /// The lock of a snapshot that is begun now.
-    pub fn snapshot(&self, kind: SnapshotKind, tenant: Option<&TenantName>, now: Timestamp) -> Lock {
+    pub fn snapshot(&self, kind: SnapshotKind, tenant: Option<&TenantName>, now: Timestamp) -> Option<Lock> {
         let classes: Vec<(&str, &Class)> = match tenant {
             Some(tenant) => class_of(&self.config.classes, tenant).into_iter().collect(),
             None => self.config.classes.iter().map(|(name, class)| (name.as_str(), class)).collect(),
@@ -50,8 +55,21 @@ impl Promises {
         let Some(window) = classes.iter().map(|(_, class)| class.window).max() else {
             return self.rolling(now); // of such a tenant everything is kept
         };
-        let lines = self.config.scheduled();
-        let makes = |line: &&Scheduled<'_>| match (kind, line.work) {
+        let lines = self.lines(kind, &classes);
+        let mut until = self.window(&lines, window, now);
+        if kind != SnapshotKind::Arrivals {
+            until = self
+                .periods(&lines, &classes, now)
+                .into_iter()
+                .map(|(_, end)| end)
+                .fold(until, Timestamp::max);
+        }
+        self.lock(until)
+    }
+
+    /// The schedules that make snapshots of this kind, of these classes.
+    fn lines(&self, kind: SnapshotKind, classes: &[(&str, &Class)]) -> Vec<Scheduled<'_>> {
+        let makes = |line: &Scheduled<'_>| match (kind, line.work) {
             (SnapshotKind::Filestore, Work::Filestore) => true,
             (SnapshotKind::Dump | SnapshotKind::Filestore, Work::Class(of)) => {
                 classes.iter().any(|(name, _)| *name == of)
@@ -65,60 +83,57 @@ impl Promises {
             (SnapshotKind::Base | SnapshotKind::Arrivals, work) => work.is_base(),
             _ => false,
         };
-        let lines: Vec<&Scheduled<'_>> = lines.iter().filter(makes).collect();
-        let mut until = self.window(&lines, window, now);
-        if kind != SnapshotKind::Arrivals {
-            until = until.max(self.periods(&lines, &classes, now).unwrap_or(now));
-        }
-        self.lock(until)
+        self.config.scheduled().into_iter().filter(makes).collect()
     }
 
     /// The lock of WAL that is stored now.
-    pub fn wal(&self, now: Timestamp) -> Lock {
+    pub fn wal(&self, now: Timestamp) -> Option<Lock> {
         self.snapshot(SnapshotKind::Arrivals, None, now)
     }
 
     /// The lock of a signed record that is stored now: a checkpoint of a release, a hold.
-    pub fn record(&self, now: Timestamp) -> Lock {
+    pub fn record(&self, now: Timestamp) -> Option<Lock> {
         let releases = self.config.classes.values().map(|class| class.releases).max();
         self.lock(later(now, releases.unwrap_or_default().max(ROLLING)))
     }
 
     /// The lock of what is kept until something else happens.
-    fn rolling(&self, now: Timestamp) -> Lock {
+    fn rolling(&self, now: Timestamp) -> Option<Lock> {
         self.lock(later(now, ROLLING))
     }
 
-    fn lock(&self, promised: Timestamp) -> Lock {
-        Lock { mode: self.mode, until: later(promised, self.config.expire.grace) }
+    fn lock(&self, promised: Timestamp) -> Option<Lock> {
+        Some(Lock { mode: self.mode()?, until: later(promised, self.config.expire.grace) })
     }
 
     /// The window begins with the last one that was stored before it: so one is needed until the next one is
     /// as old as the window.
-    fn window(&self, lines: &[&Scheduled<'_>], window: Duration, now: Timestamp) -> Timestamp {
+    fn window(&self, lines: &[Scheduled<'_>], window: Duration, now: Timestamp) -> Timestamp {
         let next = lines.iter().filter_map(|line| line.schedule.next_after(now)).min();
         later(next.unwrap_or_else(|| later(now, NEXT_WITHIN)), window)
     }
 
-    /// Where the last run before the one that is due now was in an earlier period, this is the first of its
-    /// own.
+    /// The periods of which this is the first, the shortest first, and until when it is kept for each. Where
+    /// the last run before the one that is due now was in an earlier period, this is the first of its own.
     fn periods(
         &self,
-        lines: &[&Scheduled<'_>],
+        lines: &[Scheduled<'_>],
         classes: &[(&str, &Class)],
         now: Timestamp,
-    ) -> Option<Timestamp> {
+    ) -> Vec<(Period, Timestamp)> {
         let last = |at: Timestamp| lines.iter().filter_map(|line| line.schedule.last_until(at)).max();
         let second = jiff::SignedDuration::from_secs(1);
-        let before = last(last(now)?.checked_sub(second).ok()?)?;
+        let before = last(now).and_then(|due| last(due.checked_sub(second).ok()?));
+        let Some(before) = before else { return Vec::new() };
         let zone = &self.config.schedule.zone;
         let ends = Period::ALL.into_iter().filter_map(|period| {
             let count = classes.iter().map(|(_, class)| class.count(period)).max()?;
             let number = period.number(now, zone);
-            let is_first = period.number(before, zone) < number;
-            if count > 0 && is_first { period.begins(number + i64::from(count), zone) } else { None }
+            let is_first = count > 0 && period.number(before, zone) < number;
+            let end = is_first.then(|| period.begins(number + i64::from(count), zone))?;
+            Some((period, end?))
         });
-        ends.max()
+        ends.collect()
     }
 }
 
@@ -131,12 +146,12 @@ mod tests {
         let text = format!(
             "instance = \"prod\"\n[repository]\nurl = \"s3://b/r\"\nlock = \"compliance\"\n[expire]\ngrace = \"1d\"\n{text}"
         );
-        Promises::of(&Config::parse("lifeboat.toml".as_ref(), &text, &Inputs::default()).unwrap()).unwrap()
+        Promises::of(&Config::parse("lifeboat.toml".as_ref(), &text, &Inputs::default()).unwrap())
     }
 
     fn until(of: &Promises, kind: SnapshotKind, tenant: Option<&str>, at: &str) -> String {
         let tenant = tenant.map(|name| name.parse().unwrap());
-        let lock = of.snapshot(kind, tenant.as_ref(), at.parse().unwrap());
+        let lock = of.snapshot(kind, tenant.as_ref(), at.parse().unwrap()).unwrap();
         assert_eq!(lock.mode, LockMode::Compliance);
         crate::clock::text(lock.until)
     }
@@ -178,7 +193,25 @@ mod tests {
         let at: Timestamp = "2026-11-17T10:00:00Z".parse().unwrap();
         assert_eq!(of.wal(at), of.snapshot(SnapshotKind::Arrivals, None, at));
         // A record is kept for the releases of the class.
-        assert_eq!(crate::clock::text(of.record(at).until), "2027-02-16T10:00:00Z");
+        assert_eq!(crate::clock::text(of.record(at).unwrap().until), "2027-02-16T10:00:00Z");
+    }
+
+    #[test]
+    fn a_dump_goes_to_the_class_of_the_longest_period_of_which_it_is_the_first() {
+        let cold = "[cold.monthly]\nstorage_class = \"COOL\"\n[cold.yearly]\nstorage_class = \"ICE\"\n";
+        let of = promises(&format!("{NIGHTLY}{cold}"));
+        let class = |at: &str, tenant: &str| {
+            let cold = of.cold(&tenant.parse().unwrap(), at.parse().unwrap());
+            cold.map(|cold| cold.storage_class.clone())
+        };
+        assert_eq!(class("2026-11-17T02:05:00Z", "x"), None, "the first of a day");
+        assert_eq!(class("2026-12-01T02:05:00Z", "x").as_deref(), Some("COOL"));
+        assert_eq!(class("2027-01-01T02:05:00Z", "x").as_deref(), Some("ICE"));
+        assert_eq!(class("2027-01-02T02:05:00Z", "x"), None);
+        // One whose longer period has no class goes to that of the shorter one.
+        let of = promises(&format!("{NIGHTLY}[cold.monthly]\nstorage_class = \"COOL\"\n"));
+        let new_year = of.cold(&"x".parse().unwrap(), "2027-01-01T02:05:00Z".parse().unwrap());
+        assert_eq!(new_year.unwrap().storage_class, "COOL");
     }
 
     #[test]

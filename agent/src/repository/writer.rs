@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::archive::compress::{Compressor, Content};
 use crate::archive::digest::Hashing;
-use crate::archive::manifest::{self, FORMAT, Facts, Manifest, Object, Origin, SnapshotKind};
+use crate::archive::manifest::{self, ColdFacts, FORMAT, Facts, Manifest, Object, Origin, SnapshotKind};
 use crate::archive::pack::PackBuilder;
 use crate::archive::seal::{Recipients, Sealed};
 use crate::archive::signature::SigningKey;
@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
 use crate::repository::upload_sink::UploadSink;
 use crate::repository::{Repository, layout};
+use crate::store::Store;
 
 /// How packs are made.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,8 @@ pub struct SnapshotWriter {
     content: Content,
     id: SnapshotId,
     begun: Timestamp,
+    /// The storage class of its packs, if not the bucket's own.
+    cold: Option<ColdFacts>,
     next_pack: AtomicU32,
     objects: Mutex<Vec<Object>>,
     runtime: Handle,
@@ -55,6 +58,7 @@ impl SnapshotWriter {
         tenant: Option<&TenantName>,
     ) -> Arc<SnapshotWriter> {
         let begun = clock::now();
+        let cold = tenant.filter(|_| kind == SnapshotKind::Dump).and_then(|tenant| repository.cold(tenant));
         Arc::new(SnapshotWriter {
             repository: repository.for_snapshot(kind, tenant),
             origin: origin.clone(),
@@ -63,6 +67,10 @@ impl SnapshotWriter {
             content: if kind == SnapshotKind::Dump { Content::Text } else { Content::Pages },
             id: SnapshotId::new(begun, kind.as_str()),
             begun,
+            cold: cold.map(|cold| ColdFacts {
+                storage_class: cold.storage_class.clone(),
+                ready_after_seconds: cold.ready_after.as_secs(),
+            }),
             next_pack: AtomicU32::new(0),
             objects: Mutex::new(Vec::new()),
             runtime: Handle::current(),
@@ -77,6 +85,11 @@ impl SnapshotWriter {
     /// When it was begun, UTC.
     pub fn begun(&self) -> Timestamp {
         self.begun
+    }
+
+    /// The storage class of its packs; `None` for the bucket's own.
+    pub fn cold(&self) -> Option<&ColdFacts> {
+        self.cold.as_ref()
     }
 
     /// The repository that it is written to.
@@ -101,7 +114,9 @@ impl SnapshotWriter {
 
     /// Begins the pack of this number.
     pub fn begin_pack(&self, number: u32) -> Result<PackBuilder<UploadSink>> {
-        PackBuilder::new(&self.recipients, self.sink(&crate::archive::pack::name(number)))
+        let class = self.cold.as_ref().map(|cold| cold.storage_class.as_str());
+        let store = self.repository.store().in_class(class);
+        PackBuilder::new(&self.recipients, self.sink(&store, &crate::archive::pack::name(number)))
     }
 
     /// Records an object that is durable.
@@ -109,15 +124,15 @@ impl SnapshotWriter {
         self.objects.lock().unwrap_or_else(|e| e.into_inner()).push(object);
     }
 
-    fn sink(&self, name: &str) -> UploadSink {
+    fn sink(&self, store: &Store, name: &str) -> UploadSink {
         let key = layout::object(self.repository.instance(), &self.id, name);
-        UploadSink::new(self.repository.store(), &self.runtime, key)
+        UploadSink::new(store, &self.runtime, key)
     }
 
     /// A stream of text that is compressed, encrypted and stored under `name`. Blocking, like
     /// [`SealedWriter::finish`].
     pub fn sealed_writer(&self, name: &str) -> Result<SealedWriter<'_>> {
-        let sealed = self.recipients.seal(Hashing::new(self.sink(name)))?;
+        let sealed = self.recipients.seal(Hashing::new(self.sink(self.repository.store(), name)))?;
         let mut zstd = zstd::Encoder::new(sealed, self.settings.zstd_level)
             .map_err(|e| Error::carried(Kind::Internal, "cannot begin a zstd stream", e))?;
         zstd.include_checksum(true)

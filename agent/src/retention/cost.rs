@@ -1,14 +1,15 @@
 //! What keeping costs: the bytes of each recovery class before and after, by the prices of `[rates]`. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
 use super::plan::{ExpiryPlan, Goes};
 use super::stock::{Known, Stock};
+use crate::archive::manifest::ColdFacts;
 use crate::clock::Timestamp;
-use crate::config::{Class, Rates, class_of};
-use crate::names::TenantName;
+use crate::config::{Config, Prices, class_of};
+use crate::names::{SnapshotId, TenantName};
 
 /// A month of the price list.
 const MONTH_DAYS: f64 = 30.0;
@@ -49,11 +50,6 @@ impl Costs {
     /// All of it added up.
     pub fn total(&self) -> ClassCost {
         let mut total = ClassCost::default();
-        let add = |sum: &mut Option<f64>, one: Option<f64>| {
-            if let Some(one) = one {
-                *sum = Some(sum.unwrap_or_default() + one);
-            }
-        };
         for one in self.classes.values() {
             total.before_bytes += one.before_bytes;
             total.after_bytes += one.after_bytes;
@@ -66,33 +62,106 @@ impl Costs {
     }
 }
 
+/// What it takes to read a snapshot that is not in the bucket's own storage class.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ColdRead {
+    /// The store's name of the class.
+    pub storage_class: String,
+    /// How long it takes until it can be read.
+    pub ready_after_seconds: u64,
+    /// What reading it costs; absent where there is no price.
+    pub read_once: Option<f64>,
+}
+
+/// The prices of a snapshot, and where it is if not in the bucket's own storage class.
+struct PriceList<'a> {
+    config: &'a Config,
+    cold: HashMap<&'a SnapshotId, &'a ColdFacts>,
+}
+
+impl<'a> PriceList<'a> {
+    fn of(config: &'a Config, stock: &'a Stock) -> PriceList<'a> {
+        let cold = stock.items.iter().filter_map(|item| Some((&item.id, item.cold.as_ref()?)));
+        PriceList { config, cold: cold.collect() }
+    }
+
+    /// A class that is not configured any more costs what the rest costs: nothing else is known.
+    fn prices(&self, id: &SnapshotId) -> &'a Prices {
+        let class = self.cold.get(id).map(|cold| &cold.storage_class);
+        let configured = self.config.cold.values().find(|cold| Some(&cold.storage_class) == class);
+        configured.map_or(&self.config.rates.prices, |cold| &cold.prices)
+    }
+}
+
+/// What it takes to read those of the snapshots that stay and are cold.
+pub fn cold(stock: &Stock, plan: &ExpiryPlan, config: &Config) -> BTreeMap<SnapshotId, ColdRead> {
+    let list = PriceList::of(config, stock);
+    let reads = plan.stays.iter().filter_map(|one| {
+        let ColdFacts { storage_class, ready_after_seconds } = (*list.cold.get(&one.id)?).clone();
+        let read_once = price(one.bytes, list.prices(&one.id).retrieval_gb);
+        Some((one.id.clone(), ColdRead { storage_class, ready_after_seconds, read_once }))
+    });
+    reads.collect()
+}
+
+fn price(bytes: u64, rate: Option<f64>) -> Option<f64> {
+    rate.map(|rate| bytes as f64 / GB * rate)
+}
+
+impl ClassCost {
+    /// So many bytes are stored now.
+    fn before(&mut self, bytes: u64, prices: &Prices) {
+        self.before_bytes += bytes;
+        add(&mut self.before_month, price(bytes, prices.gb_month));
+    }
+
+    /// So many of them stay.
+    fn after(&mut self, bytes: u64, prices: &Prices) {
+        self.after_bytes += bytes;
+        add(&mut self.after_month, price(bytes, prices.gb_month));
+        add(&mut self.read_once, price(bytes, prices.retrieval_gb));
+    }
+
+    /// So many are deleted, at this age.
+    fn early(&mut self, bytes: u64, days: f64, prices: &Prices) {
+        let left = f64::from(prices.minimum_days) - days;
+        if left > 0.0 {
+            add(&mut self.early, price(bytes, prices.gb_month).map(|month| month * left / MONTH_DAYS));
+        }
+    }
+}
+
+fn add(sum: &mut Option<f64>, one: Option<f64>) {
+    if let Some(one) = one {
+        *sum.get_or_insert_default() += one;
+    }
+}
+
 /// What a plan costs and saves.
-pub fn costs(stock: &Stock, plan: &ExpiryPlan, classes: &BTreeMap<String, Class>, rates: &Rates) -> Costs {
+pub fn costs(stock: &Stock, plan: &ExpiryPlan, config: &Config) -> Costs {
+    let list = PriceList::of(config, stock);
+    let rates = &config.rates;
     let mut found: BTreeMap<String, ClassCost> = BTreeMap::new();
     let whose = |tenant: Option<&TenantName>| match tenant {
         None => WHOLE.to_owned(),
-        Some(tenant) => class_of(classes, tenant).map_or(NO_CLASS.to_owned(), |(name, _)| name.to_owned()),
-    };
-    for one in &plan.stays {
-        let class = found.entry(whose(one.tenant.as_ref())).or_default();
-        class.before_bytes += one.bytes;
-        class.after_bytes += one.bytes;
-    }
-    let early = |class: &mut ClassCost, stored_at: Timestamp, bytes: u64| {
-        let days = plan.now.duration_since(stored_at).as_secs_f64() / 86_400.0;
-        let left = f64::from(rates.minimum_days) - days;
-        if let Some(month) = rates.gb_month.filter(|_| left > 0.0) {
-            *class.early.get_or_insert_default() += bytes as f64 / GB * month * left / MONTH_DAYS;
+        Some(tenant) => {
+            class_of(&config.classes, tenant).map_or(NO_CLASS.to_owned(), |(name, _)| name.to_owned())
         }
     };
-    for Goes { tenant, stored_at, bytes, .. } in plan.snapshots.iter().chain(&plan.batches) {
-        let class = found.entry(whose(tenant.as_ref())).or_default();
-        class.before_bytes += bytes;
-        early(class, *stored_at, *bytes);
+    let days = |stored_at: Timestamp| plan.now.duration_since(stored_at).as_secs_f64() / 86_400.0;
+    for one in &plan.stays {
+        let (class, prices) = (found.entry(whose(one.tenant.as_ref())).or_default(), list.prices(&one.id));
+        class.before(one.bytes, prices);
+        class.after(one.bytes, prices);
+    }
+    for Goes { id, tenant, stored_at, bytes } in plan.snapshots.iter().chain(&plan.batches) {
+        let (class, prices) = (found.entry(whose(tenant.as_ref())).or_default(), list.prices(id));
+        class.before(*bytes, prices);
+        class.early(*bytes, days(*stored_at), prices);
     }
     let whole = found.entry(WHOLE.to_owned()).or_default();
     for item in &plan.wal {
-        early(whole, item.stored_at, item.bytes);
+        whole.early(item.bytes, days(item.stored_at), &rates.prices);
     }
     let wal: u64 = match &stock.wal {
         Known::All(wal) => wal.items.iter().map(|item| item.bytes).sum(),
@@ -101,15 +170,9 @@ pub fn costs(stock: &Stock, plan: &ExpiryPlan, classes: &BTreeMap<String, Class>
     let wal_goes: u64 = plan.wal.iter().map(|item| item.bytes).sum();
     let batches: u64 = stock.batches().iter().map(|batch| batch.bytes).sum();
     let batches_go: u64 = plan.batches.iter().map(|one| one.bytes).sum();
-    whole.before_bytes += wal + batches - batches_go; // those that go were counted above
-    whole.after_bytes += wal - wal_goes + batches - batches_go;
-    for one in found.values_mut() {
-        let price = |bytes: u64, rate: Option<f64>| rate.map(|rate| bytes as f64 / GB * rate);
-        one.before_month = price(one.before_bytes, rates.gb_month);
-        one.after_month = price(one.after_bytes, rates.gb_month);
-        one.read_once = price(one.after_bytes, rates.retrieval_gb);
-    }
-    Costs { currency: rates.gb_month.map(|_| rates.currency.clone()), classes: found }
+    whole.before(wal + batches - batches_go, &rates.prices); // those that go were counted above
+    whole.after(wal - wal_goes + batches - batches_go, &rates.prices);
+    Costs { currency: rates.prices.gb_month.map(|_| rates.currency.clone()), classes: found }
 }
 
 /// A price for a person: at least two digits after the point, more where it is small.

@@ -119,6 +119,7 @@ mod tests {
             may_be_whole: true,
             base: None,
             misses_unnamed: false,
+            cold: None,
         }
     }
 

@@ -238,6 +238,7 @@ mod tests {
             needs: needs.iter().chain([&name]).map(|name| id(name)).collect(),
             base: None,
             misses_unnamed: false,
+            cold: None,
         }
     }
 

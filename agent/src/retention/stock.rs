@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::archive::manifest::SnapshotKind;
+use crate::archive::manifest::{ColdFacts, SnapshotKind};
 use crate::archive::wal::WalName;
 use crate::archive::wal_history::Ancestor;
 use crate::clock::Timestamp;
@@ -48,6 +48,8 @@ pub struct Item {
     pub base: Option<BaseRange>,
     /// Whether it misses more files than it names: some may be in any batch.
     pub misses_unnamed: bool,
+    /// Its storage class, if not the bucket's own.
+    pub cold: Option<ColdFacts>,
 }
 
 /// The WAL that a base backup cannot be started without.
@@ -291,6 +293,7 @@ fn item(one: &Snapshot, graph: &Graph, (whole, may_be_whole): (bool, bool)) -> I
         needs,
         base: manifest.base().map(segment),
         misses_unnamed: one.misses_unnamed,
+        cold: manifest.dump().and_then(|dump| dump.cold.clone()),
     }
 }
 

@@ -46,8 +46,8 @@ async fn write_all(plan: &Plan, written: &mut Vec<PathBuf>) -> Result<()> {
 pub async fn repository(config: &Config) -> Result<(Repository, bool)> {
     Store::create_local_root(&config.repository.url)?;
     let store = Store::open(&config.repository.url, &StoreOptions::from(config))?;
-    let locked = match Promises::of(config) {
-        Some(promises) => store.locked(promises.record(clock::now())),
+    let locked = match Promises::of(config).record(clock::now()) {
+        Some(lock) => store.locked(lock),
         None => store.clone(),
     };
     let made = match Repository::init(&locked).await {

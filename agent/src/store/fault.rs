@@ -15,6 +15,9 @@ use crate::error::{Error, Kind, Result};
 /// Stores accept requests that were signed at most this long ago, or ahead.
 const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
 
+/// What S3 answers to a read of an object in a class that is not online.
+const ARCHIVED: &str = "InvalidObjectState";
+
 tokio::task_local! {
     // The HTTP client, far below object_store, reports each try to the call through this.
     static TRACE: Arc<Trace>;
@@ -133,6 +136,10 @@ impl Call {
             None => error,
         };
         let error = match text.as_str() {
+            t if t.contains(ARCHIVED) => error.next(
+                "its storage class must be brought back first (of S3: restore-object of every object in its folder); \
+                 run again when that is done: docs/retention.md",
+            ),
             t if t.contains("169.254.169.254") || t.contains("metadata.google.internal") => {
                 error.next(format!("no credentials were found: set {}", self.words.credentials))
             }
@@ -161,6 +168,8 @@ impl Call {
             (Raw::NotFound { .. }, _) => Kind::NotFound,
             (Raw::AlreadyExists { .. }, _) => Kind::AlreadyExists,
             (Raw::Precondition { .. }, _) => Kind::Conflict,
+            // Not a right: it can be read later.
+            _ if says(&[ARCHIVED]) => Kind::Unreachable,
             (Raw::PermissionDenied { .. } | Raw::Unauthenticated { .. }, _) | (_, 401 | 403) => Kind::Denied,
             (Raw::NotImplemented { .. } | Raw::NotSupported { .. }, _) | (_, 501) => Kind::Config,
             (_, 507) => Kind::NoSpace,

@@ -65,8 +65,15 @@ use versions::{Lock, VersionId};
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    /// What new objects get.
+    given: Given,
+}
+
+/// What new objects get.
+#[derive(Clone, Debug, Default)]
+struct Given {
     lock: Option<Lock>,
+    /// The store's storage class; its default where `None`.
+    class: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -166,18 +173,23 @@ impl Store {
         let data: Bytes = data.into();
         self.inner.upload_limit.take(data.len() as u64).await;
         match &self.inner.place {
-            Backend::Local(_) if self.lock.is_some() => Err(self.no_locks(key)),
+            Backend::Local(_) if self.given.lock.is_some() => Err(self.no_locks(key)),
             Backend::Local(local) => local.put_new(key, data).await,
-            Backend::Remote(remote) => remote.put_new(key, data.into(), self.lock).await,
+            Backend::Remote(remote) => remote.put_new(key, data.into(), &self.given).await,
             Backend::Past(past) => past.refuse("store", key),
         }
+    }
+
+    /// The same store, whose new objects get this storage class. A directory has none.
+    pub fn in_class(&self, class: Option<&str>) -> Store {
+        Store { given: Given { class: class.map(Arc::from), ..self.given.clone() }, ..self.clone() }
     }
 
     /// [`Store::put_new`] on this thread, without a hand-over to another: for small objects that somebody
     /// waits for. `None` where the store is not a directory of this machine, or has a limit of its rate.
     pub fn put_new_here(&self, key: &str, data: &[u8]) -> Option<Result<()>> {
         match &self.inner.place {
-            Backend::Local(local) if self.inner.upload_limit.is_unlimited() && self.lock.is_none() => {
+            Backend::Local(local) if self.inner.upload_limit.is_unlimited() && self.given.lock.is_none() => {
                 Some(key::check(key).and_then(|()| local_write::put_new(local, key, data)))
             }
             _ => None,

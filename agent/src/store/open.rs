@@ -87,7 +87,7 @@ impl Store {
 
     fn of(url: String, place: Backend, options: &StoreOptions) -> Store {
         let upload_limit = RateLimit::new(options.upload_bytes_per_second_max);
-        Store { inner: Arc::new(Inner { url, place, upload_limit }), lock: None }
+        Store { inner: Arc::new(Inner { url, place, upload_limit }), given: Default::default() }
     }
 }
 

@@ -177,8 +177,8 @@ impl Remote {
     pub(super) async fn probe(&self, prefix: &str) -> Result<bool> {
         let name = key::join(prefix, &format!("probe-{}", random_hex(8)));
         let path = self.path(&name);
-        self.put_new(&name, "1".into(), None).await?;
-        let second = self.put_new(&name, "2".into(), None).await;
+        self.put_new(&name, "1".into(), &Default::default()).await?;
+        let second = self.put_new(&name, "2".into(), &Default::default()).await;
         let removed = self.call("remove", &name, 0).run(self.objects.delete(&path)).await;
         if let Err(e) = removed {
             tracing::debug!(key = name, error = ?e, "the object of the probe could not be removed");

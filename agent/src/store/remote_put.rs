@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
+use object_store::{Attribute, Attributes, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 
-use super::Version;
 use super::fault::Call;
 use super::remote::Remote;
-use super::versions::Lock;
+use super::{Given, Version};
 use crate::clock;
 use crate::error::{Kind, Result};
 
@@ -21,11 +20,16 @@ enum Existing {
     Nothing,
 }
 
+/// The attributes of a new object of this storage class.
+pub(super) fn attributes(class: Option<&str>) -> Attributes {
+    class.map(|class| (Attribute::StorageClass, class.to_owned())).into_iter().collect()
+}
+
 impl Remote {
     /// See [`super::Store::put_new`].
-    pub(super) async fn put_new(&self, key: &str, data: PutPayload, lock: Option<Lock>) -> Result<()> {
-        let stored = self.put(key, data, PutMode::Create, lock).await?;
-        match lock {
+    pub(super) async fn put_new(&self, key: &str, data: PutPayload, given: &Given) -> Result<()> {
+        let stored = self.put(key, data, PutMode::Create, given).await?;
+        match given.lock {
             Some(lock) => self.assure(key, stored.version.as_deref(), lock).await,
             None => Ok(()),
         }
@@ -42,7 +46,7 @@ impl Remote {
             None => PutMode::Create,
             Some(version) => PutMode::Update(version.0.clone()),
         };
-        let stored = self.put(key, data.into(), mode, None).await;
+        let stored = self.put(key, data.into(), mode, &Given::default()).await;
         // To the caller both are the same: another writer was there first.
         stored.map(Version).map_err(|e| match e.kind() {
             Kind::AlreadyExists => e.with_kind(Kind::Conflict),
@@ -56,13 +60,13 @@ impl Remote {
         key: &str,
         data: PutPayload,
         mode: PutMode,
-        lock: Option<Lock>,
+        Given { lock, class }: &Given,
     ) -> Result<UpdateVersion> {
         if let Some(lock) = lock {
-            return self.try_put_locked(call, key, data, lock).await;
+            return self.try_put_locked(call, key, data, *lock, class.as_deref()).await;
         }
         let path = self.path(key);
-        let options = PutOptions { mode, ..PutOptions::default() };
+        let options = PutOptions { mode, attributes: attributes(class.as_deref()), ..PutOptions::default() };
         let stored = call.run(self.objects.put_opts(&path, data, options)).await?;
         self.bucket_seen();
         Ok(UpdateVersion { e_tag: stored.e_tag, version: stored.version })
@@ -70,18 +74,12 @@ impl Remote {
 
     /// Puts until the result is known. A condition that fails may have failed because of our own earlier try,
     /// whose answer was lost; so the existing object is read and compared.
-    async fn put(
-        &self,
-        key: &str,
-        data: PutPayload,
-        mode: PutMode,
-        lock: Option<Lock>,
-    ) -> Result<UpdateVersion> {
+    async fn put(&self, key: &str, data: PutPayload, mode: PutMode, given: &Given) -> Result<UpdateVersion> {
         let call = self.call("store", key, data.content_length() as u64);
         let mut backoff = BACKOFF;
         for round in 0.. {
             let lost_before = call.lost();
-            let error = match self.try_put(&call, key, data.clone(), mode.clone(), lock).await {
+            let error = match self.try_put(&call, key, data.clone(), mode.clone(), given).await {
                 Ok(version) => return Ok(version),
                 Err(e) => e,
             };

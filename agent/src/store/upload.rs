@@ -1,13 +1,13 @@
 //! Stores an object of unknown size, with limited memory.
 
 use bytes::Bytes;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMultipartOptions, PutPayload};
 use tokio::task::JoinSet;
 
 use super::local_write::Writer;
 use super::remote::Remote;
-use super::versions::Lock;
-use super::{Backend, Store};
+use super::remote_put::attributes;
+use super::{Backend, Given, Store};
 use crate::error::{Error, Kind, Result};
 
 /// Parts that are uploaded at once; with the one being filled, three are in memory.
@@ -38,10 +38,12 @@ enum Sink {
 impl Upload {
     pub(super) async fn begin(store: Store, key: &str) -> Result<Upload> {
         let sink = match &store.inner.place {
-            Backend::Local(_) if store.lock.is_some() => return Err(store.no_locks(key)),
+            Backend::Local(_) if store.given.lock.is_some() => return Err(store.no_locks(key)),
             Backend::Local(local) => Sink::Local(local.writer(key).await?),
             Backend::Past(past) => return past.refuse("store", key),
-            Backend::Remote(remote) => Sink::Remote(Parts::new(remote.clone(), key.to_owned(), store.lock)),
+            Backend::Remote(remote) => {
+                Sink::Remote(Parts::new(remote.clone(), key.to_owned(), store.given.clone()))
+            }
         };
         Ok(Upload { store, key: key.to_owned(), bytes: 0, sink })
     }
@@ -88,7 +90,7 @@ impl Upload {
 struct Parts {
     remote: Remote,
     key: String,
-    lock: Option<Lock>,
+    given: Given,
     buffer: Vec<Bytes>,
     buffered: usize,
     multipart: Option<Box<dyn MultipartUpload>>,
@@ -98,11 +100,11 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(remote: Remote, key: String, lock: Option<Lock>) -> Parts {
+    fn new(remote: Remote, key: String, given: Given) -> Parts {
         Parts {
             remote,
             key,
-            lock,
+            given,
             buffer: Vec::new(),
             buffered: 0,
             multipart: None,
@@ -158,12 +160,17 @@ impl Parts {
         let multipart = match &mut self.multipart {
             Some(multipart) => multipart,
             None => {
-                let begun = match self.lock {
-                    Some(lock) => self.remote.multipart_locked(&self.key, lock).await?,
+                let Given { lock, class } = &self.given;
+                let begun = match lock {
+                    Some(lock) => self.remote.multipart_locked(&self.key, *lock, class.as_deref()).await?,
                     None => {
                         let path = self.remote.path(&self.key);
                         let call = self.remote.call("store", &self.key, 0);
-                        call.run(self.remote.objects.put_multipart(&path)).await?
+                        let options = PutMultipartOptions {
+                            attributes: attributes(class.as_deref()),
+                            ..Default::default()
+                        };
+                        call.run(self.remote.objects.put_multipart_opts(&path, options)).await?
                     }
                 };
                 self.multipart.insert(begun)
@@ -187,7 +194,7 @@ impl Parts {
         }
         let last: PutPayload = self.buffer.drain(..).collect();
         if self.multipart.is_none() {
-            return self.remote.put_new(&self.key, last, self.lock).await;
+            return self.remote.put_new(&self.key, last, &self.given).await;
         }
         // From here on an early return drops `self`, which aborts.
         self.send(last).await?;
@@ -195,7 +202,7 @@ impl Parts {
             arrived(self.in_flight.join_next().await)?;
         }
         let version = self.complete(bytes).await?;
-        match self.lock {
+        match self.given.lock {
             Some(lock) => self.remote.assure(&self.key, version.as_deref(), lock).await,
             None => Ok(()),
         }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::Origin;
+use crate::archive::pack;
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
@@ -132,6 +133,7 @@ pub async fn run(
         warnings.extend(gaps.warnings);
     }
     let mut tasks = tasks(&scope);
+    tasks.retain(|task| !is_cold(&scope, task, &findings));
     let all = (tasks.len() + wal.len()) as u64;
     if let Some(percent) = request.sample_percent {
         tasks = sample(&repository, &scope, tasks, percent);
@@ -268,6 +270,16 @@ fn tasks(scope: &Scope) -> Vec<Task> {
     chosen
         .flat_map(|m| m.objects.iter().map(|o| Task { snapshot: m.id.clone(), object: o.clone() }))
         .collect()
+}
+
+/// Whether an object cannot be read before somebody has requested it from the store. Such ones are named by
+/// snapshot.
+fn is_cold(scope: &Scope, task: &Task, findings: &Findings) -> bool {
+    let dump = scope.manifests.get(&task.snapshot).and_then(|manifest| manifest.dump());
+    let cold = dump.and_then(|dump| dump.cold.as_ref()).filter(|cold| cold.ready_after_seconds > 0);
+    let Some(cold) = cold.filter(|_| task.object.name.starts_with(pack::FOLDER)) else { return false };
+    findings.skip(task.snapshot.as_str(), format!("its packs are in storage class {}", cold.storage_class));
+    true
 }
 
 /// So many percent, at random, and every object that is not listed with its size.

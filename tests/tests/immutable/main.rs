@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, and waits by itself
 
 mod backup;
+mod cold;
 mod doctor;
 mod expire;
 mod lock;

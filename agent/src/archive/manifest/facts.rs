@@ -1,5 +1,7 @@
 //! What a manifest says only for its own kind of snapshot.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::configuration::ConfigFacts;
@@ -7,6 +9,7 @@ use super::{Manifest, SnapshotKind};
 use crate::archive::base::BaseFacts;
 use crate::archive::digest::Sha256;
 use crate::archive::elsewhere::{Elsewhere, other_storage};
+use crate::clock::span_text;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 
@@ -141,6 +144,32 @@ pub struct DumpFacts {
     pub warnings: Vec<String>,
     /// The filestore that belongs to it; absent when only the database was requested.
     pub filestore: Option<FilestoreLink>,
+    /// Where its packs are, if not in the bucket's own storage class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cold: Option<ColdFacts>,
+}
+
+/// The storage class of the packs of a dump, as they were stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColdFacts {
+    /// The store's name of it.
+    pub storage_class: String,
+    /// How long it takes until they can be read.
+    pub ready_after_seconds: u64,
+}
+
+impl ColdFacts {
+    /// What a person must do before the dump can be read; `None` where it can be read at once.
+    pub fn wait(&self) -> Option<String> {
+        let ColdFacts { storage_class, ready_after_seconds } = self;
+        let wait = span_text(Duration::from_secs(*ready_after_seconds));
+        (*ready_after_seconds > 0).then(|| {
+            format!(
+                "the dump is in storage class {storage_class}: request its objects from the store; they can be read \
+                 about {wait} later (docs/retention.md)"
+            )
+        })
+    }
 }
 
 /// The filestore snapshot of a dump, and which files it lacks.

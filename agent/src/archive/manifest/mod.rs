@@ -9,7 +9,7 @@ mod stored;
 use serde::{Deserialize, Serialize};
 
 pub use configuration::{Attached, ConfigEntry, ConfigFacts, ENTRIES_MAX, NotCaptured};
-pub use facts::{ArrivalFacts, DumpFacts, Facts, FilestoreFacts, FilestoreLink, MissingFile};
+pub use facts::{ArrivalFacts, ColdFacts, DumpFacts, Facts, FilestoreFacts, FilestoreLink, MissingFile};
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::stored::StoredManifest;

@@ -220,7 +220,8 @@ async fn dump_and_filestore(
         elsewhere,
         fence,
     });
-    let facts = dump_facts(job, tools, dumped, &baseline, database_bytes, link);
+    let cold = snapshot.cold().cloned();
+    let facts = dump_facts(job, tools, dumped, &baseline, database_bytes, link, cold);
     let dump = publish_dump(job, tenant, &snapshot, facts, baseline, lsn, time).await?;
     let measured = Measured { database: Some(measured), files };
     Ok(Some((TenantReport::stored(tenant, Some(dump), published), measured)))

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::archive::manifest::{BASELINE, DumpFacts, Facts, FilestoreLink, Manifest};
+use crate::archive::manifest::{BASELINE, ColdFacts, DumpFacts, Facts, FilestoreLink, Manifest};
 use crate::backup::dump::Dumped;
 use crate::backup::filestore::Synced;
 use crate::backup::job::{Job, on_blocking_thread};
@@ -39,6 +39,7 @@ pub(super) fn dump_facts(
     baseline: &Baseline,
     database_bytes: u64,
     filestore: Option<FilestoreLink>,
+    cold: Option<ColdFacts>,
 ) -> DumpFacts {
     DumpFacts {
         server_major: tools.major,
@@ -51,6 +52,7 @@ pub(super) fn dump_facts(
         owner: baseline.properties.owner.clone(),
         warnings: dumped.warnings,
         filestore,
+        cold,
     }
 }
 

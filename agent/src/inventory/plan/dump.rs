@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::archive::elsewhere::{self, Elsewhere};
-use crate::archive::manifest::{FilestoreLink, SnapshotKind};
+use crate::archive::manifest::{ColdFacts, FilestoreLink, SnapshotKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::pick::{self, Chosen, Pick};
@@ -98,6 +98,7 @@ impl DumpPlan {
             Some(link) => Some(held(inventory, link, &mut fetch_bytes, &mut warnings)?),
             None => None,
         };
+        warnings.extend(facts.cold.as_ref().and_then(ColdFacts::wait));
         if facts.filestore.is_none() {
             warnings.push("this dump has no filestore: attachments will be missing".into());
         }

@@ -237,6 +237,7 @@ impl World {
             needs,
             base: None,
             misses_unnamed: false,
+            cold: None,
         });
         true
     }

@@ -134,9 +134,20 @@ pub(super) trait VersionedBucket: fmt::Debug + Send + Sync {
     /// Deletes a version, for ever.
     fn remove<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, ()>;
     /// Stores a new object, with its lock.
-    fn put<'a>(&'a self, path: &'a str, data: Bytes, lock: Lock) -> Answer<'a, UpdateVersion>;
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        data: Bytes,
+        lock: Lock,
+        class: Option<&'a str>,
+    ) -> Answer<'a, UpdateVersion>;
     /// Begins a large object, with its lock.
-    fn multipart<'a>(&'a self, path: &'a str, lock: Lock) -> Answer<'a, Box<dyn MultipartUpload>>;
+    fn multipart<'a>(
+        &'a self,
+        path: &'a str,
+        lock: Lock,
+        class: Option<&'a str>,
+    ) -> Answer<'a, Box<dyn MultipartUpload>>;
     /// Whether versions are kept.
     fn versioning(&self) -> Answer<'_, Versioning>;
     /// Whether objects can be locked.

@@ -17,10 +17,11 @@ impl Remote {
         key: &str,
         data: PutPayload,
         lock: Lock,
+        class: Option<&str>,
     ) -> Result<UpdateVersion> {
         let bucket = self.versioned("store with a lock", key)?;
         let path = self.path(key);
-        let stored = call.run(bucket.put(path.as_ref(), data.into(), lock)).await?;
+        let stored = call.run(bucket.put(path.as_ref(), data.into(), lock, class)).await?;
         self.bucket_seen();
         Ok(stored)
     }
@@ -30,10 +31,11 @@ impl Remote {
         &self,
         key: &str,
         lock: Lock,
+        class: Option<&str>,
     ) -> Result<Box<dyn MultipartUpload>> {
         let bucket = self.versioned("store with a lock", key)?;
         let path = self.path(key);
-        self.call("store", key, 0).run(bucket.multipart(path.as_ref(), lock)).await
+        self.call("store", key, 0).run(bucket.multipart(path.as_ref(), lock, class)).await
     }
 
     /// Checks that this version, which was just stored, has its lock; sets it where the server dropped it.

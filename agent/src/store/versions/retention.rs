@@ -1,6 +1,6 @@
 //! Locks of single versions.
 
-use super::super::{Store, key};
+use super::super::{Given, Store, key};
 use super::{Lock, VersionId};
 use crate::error::Result;
 
@@ -11,7 +11,7 @@ impl Store {
     /// Objects that are replaced ([`Store::replace`]) are not locked. Where the store has no locks, every
     /// write fails.
     pub fn locked(&self, lock: Lock) -> Store {
-        Store { lock: Some(lock), ..self.clone() }
+        Store { given: Given { lock: Some(lock), ..self.given.clone() }, ..self.clone() }
     }
 
     /// The lock of a version, or of the latest one; `None` where it has none, or the bucket has no locks.

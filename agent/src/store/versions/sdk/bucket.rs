@@ -10,7 +10,7 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, ChecksumAlgorithm, EncodingType, ObjectLockEnabled, ObjectLockMode,
-    ObjectLockRetention, ObjectLockRetentionMode,
+    ObjectLockRetention, ObjectLockRetentionMode, StorageClass,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -171,24 +171,37 @@ impl VersionedBucket for Bucket {
         .boxed()
     }
 
-    fn put<'a>(&'a self, path: &'a str, data: Bytes, lock: Lock) -> Answer<'a, UpdateVersion> {
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        data: Bytes,
+        lock: Lock,
+        class: Option<&'a str>,
+    ) -> Answer<'a, UpdateVersion> {
         async move {
             let request = self.client.put_object().bucket(&self.name).key(path).if_none_match("*");
             let request =
                 request.object_lock_mode(mode(lock)).object_lock_retain_until_date(date(lock.until));
+            let request = request.set_storage_class(class.map(StorageClass::from));
             let answer = request.body(data.into()).send().await.map_err(|e| raw(path, e))?;
             Ok(UpdateVersion { e_tag: answer.e_tag, version: answer.version_id })
         }
         .boxed()
     }
 
-    fn multipart<'a>(&'a self, path: &'a str, lock: Lock) -> Answer<'a, Box<dyn MultipartUpload>> {
+    fn multipart<'a>(
+        &'a self,
+        path: &'a str,
+        lock: Lock,
+        class: Option<&'a str>,
+    ) -> Answer<'a, Box<dyn MultipartUpload>> {
         async move {
             // That of the parts, which the client adds: S3 refuses parts with another one than was said here.
             let request = self.client.create_multipart_upload().bucket(&self.name).key(path);
             let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
             let request =
                 request.object_lock_mode(mode(lock)).object_lock_retain_until_date(date(lock.until));
+            let request = request.set_storage_class(class.map(StorageClass::from));
             let answer = request.send().await.map_err(|e| raw(path, e))?;
             let upload = answer.upload_id.ok_or_else(|| object_store::Error::Generic {
                 store: "S3",

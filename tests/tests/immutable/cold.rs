@@ -1,0 +1,151 @@
+//! `[cold.NAME]`: dumps that are the first of a period go to another storage class. The server enforces
+//! classes: what is archived cannot be read before it was requested.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use lifeboat_tests::site::Site;
+use lifeboat_tests::{Cluster, Ministack, small_tenant};
+
+use super::versions::in_hours;
+use super::{PART_BYTES, bucket, open};
+
+/// The storage class of each object.
+fn classes(server: &Ministack, prefix: &str) -> BTreeMap<String, String> {
+    let answer = server.expect("GET", &format!("?versions&prefix={prefix}"), &[], "");
+    let field = |text: &str, name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>")).unwrap();
+        rest.split_once('<').unwrap().0.to_owned()
+    };
+    answer.split("<Version>").skip(1).map(|one| (field(one, "Key"), field(one, "StorageClass"))).collect()
+}
+
+/// A site that keeps the first dump of each day in this class.
+fn site(cluster: &Cluster, server: &Ministack, cold: &str) -> Site {
+    let site = Site::s3(cluster, server.s3(), "p");
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let class =
+        "[class.all]\ntenants = ['*']\nrto = '4h'\nwindow = '1h'\ndaily = 3\nweekly = 0\nmonthly = 0\n";
+    let text = text.replace("[schedule]\n", "[schedule]\nbackup = '0 2 * * *'\n");
+    let text = text.replace("[rates]\n", "[rates]\ngb_month = '0.023'\n");
+    std::fs::write(site.config(), format!("{text}\n{class}[cold.daily]\n{cold}")).unwrap();
+    site
+}
+
+#[test]
+fn the_first_dump_of_a_day_goes_to_its_class_and_all_else_stays() {
+    let server = bucket!();
+    let cluster = Cluster::start_default();
+    let prices = "storage_class = 'GLACIER_IR'\ngb_month = '0.004'\nretrieval_gb = '100'\n";
+    let site = site(&cluster, &server, prices);
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    site.backup(&[]).run().ok();
+    let all = classes(&server, "p/instances/");
+    let is_cold = |key: &str| key.contains("-dump-") && key.contains("/packs/");
+    assert!(
+        all.keys().any(|key| is_cold(key)) && all.keys().any(|key| key.contains("-filestore-")),
+        "{all:?}"
+    );
+    for (key, class) in &all {
+        assert_eq!(class, if is_cold(key) { "GLACIER_IR" } else { "STANDARD" }, "{key}");
+    }
+    // The plan says where it is, and what reading it costs.
+    let plan = site.run(&["expire", "--dry-run"]).run().ok();
+    assert!(plan.stdout.contains(", in GLACIER_IR, ") && plan.stdout.contains(" USD to read"), "{plan}");
+    let json = site.run(&["expire", "--dry-run", "--json"]).run().ok().json();
+    let (cold, costs) = (json["cold"].as_object().unwrap(), &json["costs"]["classes"]["all"]);
+    let (id, read) = cold.iter().next().unwrap();
+    assert!(cold.len() == 1 && id.contains("-dump-") && read["storage_class"] == "GLACIER_IR", "{json}");
+    let stays = json["plan"]["stays"].as_array().unwrap();
+    let bytes = |of: &str| -> f64 {
+        stays
+            .iter()
+            .filter(|one| one["id"].as_str().unwrap().contains(of))
+            .map(|one| one["bytes"].as_f64().unwrap())
+            .sum()
+    };
+    let expected = bytes("-dump-") / 1e9 * 0.004 + bytes("-filestore-") / 1e9 * 0.023;
+    assert!((costs["after_month"].as_f64().unwrap() - expected).abs() < 1e-12, "{costs}");
+    // It can be read at once.
+    site.run(&[
+        "restore",
+        "--tenant",
+        "shop",
+        "--as",
+        "again",
+        "--yes",
+        "--identity",
+        "lifeboat-identity.txt",
+    ])
+    .run()
+    .ok();
+    // The second one of the day is kept for no day: not cold.
+    site.backup(&["--kind", "dump"]).run();
+}
+
+#[test]
+fn what_is_archived_says_how_it_can_be_read_and_is_restored_after_that() {
+    let server = bucket!();
+    let cluster = Cluster::start_default();
+    let site = site(&cluster, &server, "storage_class = 'DEEP_ARCHIVE'\nready_after = '12h'\n");
+    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    site.backup(&[]).run().ok();
+    let policy = site.run(&["policy", "check"]).run();
+    assert!(policy.stdout.contains("dump in DEEP_ARCHIVE can be read after 12h"), "{policy}");
+    // Nothing is damaged, and what was not read is named.
+    let verify = site.run(&["verify"]).run().ok();
+    assert!(verify.stdout.contains("its packs are in storage class DEEP_ARCHIVE"), "{verify}");
+    let restore = || {
+        site.run(&[
+            "restore",
+            "--tenant",
+            "shop",
+            "--as",
+            "again",
+            "--yes",
+            "--identity",
+            "lifeboat-identity.txt",
+        ])
+    };
+    let refused = restore().run();
+    assert!(refused.code == Some(7), "{refused}");
+    refused.says("its storage class must be brought back first");
+    // A person requests it, and it takes a while.
+    let packs: Vec<String> = classes(&server, "p/instances/")
+        .into_iter()
+        .filter(|(_, class)| class == "DEEP_ARCHIVE")
+        .map(|(key, _)| key)
+        .collect();
+    let body = "<RestoreRequest><Days>1</Days></RestoreRequest>";
+    for key in &packs {
+        let (status, answer) = server.ask("POST", &format!("/{key}?restore"), &[], body);
+        assert_eq!(status, 202, "{answer}");
+    }
+    let until = Instant::now() + Duration::from_secs(60);
+    let is_ready = |key: &String| server.ask("GET", &format!("/{key}"), &[], "").0 == 200;
+    while !packs.iter().all(is_ready) {
+        assert!(Instant::now() < until, "the server does not bring it back");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    restore().run().ok().says("the dump is in storage class DEEP_ARCHIVE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_and_small_objects_get_the_class_with_a_lock_and_without() {
+    let server = bucket!();
+    let lock =
+        lifeboat::store::versions::Lock { mode: lifeboat::config::LockMode::Governance, until: in_hours(24) };
+    let plain = open(&server);
+    for (name, store) in [("plain", plain.clone()), ("locked", plain.locked(lock))] {
+        let store = store.in_class(Some("STANDARD_IA"));
+        store.put_new(&format!("{name}/small"), "data").await.unwrap();
+        let mut upload = store.upload(&format!("{name}/large")).await.unwrap();
+        for _ in 0..2 {
+            upload.write(Bytes::from(vec![7; PART_BYTES])).await.unwrap();
+        }
+        upload.finish().await.unwrap();
+    }
+    let found = classes(&server, "p/");
+    assert!(found.len() == 4 && found.values().all(|class| class == "STANDARD_IA"), "{found:?}");
+}
