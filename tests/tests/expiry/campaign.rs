@@ -218,8 +218,8 @@ impl<'a> History<'a> {
         expire.ok();
         // What it builds on was announced: it says so, and the next one builds on what stays.
         let is_conflict = backup.code == Some(17) && backup.stderr.contains("start the backup again");
-        // In a directory, a file has the machine's time until this history's is set: on a busy machine, expire
-        // sees it first, and takes a file of the running backup for one that nobody writes any more.
+        // In a directory, a file has the machine's time until this history's is set: on a busy machine,
+        // expire sees it first, and takes a file of the running backup for one that nobody writes any more.
         let lacks_its_own = backup.code == Some(5) && backup.stderr.contains("cannot rename");
         let was_too_old = lacks_its_own && self.place.s3.is_none();
         assert!(backup.code == Some(0) || is_conflict || was_too_old, "{backup}");

@@ -7,3 +7,4 @@ mod listing;
 mod place;
 mod promised;
 mod template;
+mod year;

@@ -47,8 +47,13 @@ impl<'a> Place<'a> {
 
     /// Gives it this class.
     pub fn set_class(&self, class: &Class) {
+        self.set_classes(&class.text());
+    }
+
+    /// Gives it these classes.
+    pub fn set_classes(&self, classes: &str) {
         let text = fs::read_to_string(self.template.site.config()).unwrap();
-        fs::write(self.config(), text + &class.text()).unwrap();
+        fs::write(self.config(), text + classes).unwrap();
     }
 
     /// Beside that of the template, as paths in it are relative to it.

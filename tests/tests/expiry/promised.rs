@@ -33,6 +33,7 @@ impl Class {
 pub struct Stored {
     pub id: String,
     pub kind: String,
+    pub tenant: Option<String>,
     /// Seconds since 1970, by the store's clock.
     pub stored_at: u64,
     pub needs: BTreeSet<String>,
@@ -71,6 +72,7 @@ pub fn stored(instance: &Path) -> BTreeMap<String, Stored> {
             Stored {
                 id: id.to_owned(),
                 kind: manifest["kind"].as_str().unwrap().to_owned(),
+                tenant: manifest["tenant"].as_str().map(str::to_owned),
                 stored_at: modified.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(),
                 needs,
                 has_all: objects.iter().all(has),

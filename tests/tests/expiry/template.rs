@@ -55,6 +55,13 @@ pub fn set_time(path: &Path, time: SystemTime) {
 
 /// Stores every full segment that was not stored yet.
 fn push_wal(cluster: &Cluster, site: &Site, pushed: &mut BTreeSet<PathBuf>) {
+    for path in segments_to_store(cluster, pushed) {
+        site.run(&["wal", "push"]).arg(path).run().ok();
+    }
+}
+
+/// Every full segment that was not `pushed` yet; the current one is ended.
+pub fn segments_to_store(cluster: &Cluster, pushed: &mut BTreeSet<PathBuf>) -> Vec<PathBuf> {
     cluster.psql("postgres", "create table if not exists filled (n int)");
     cluster.psql("postgres", "insert into filled select generate_series(1, 100)");
     let name = cluster.psql("postgres", "select pg_walfile_name(pg_switch_wal())");
@@ -62,9 +69,5 @@ fn push_wal(cluster: &Cluster, site: &Site, pushed: &mut BTreeSet<PathBuf>) {
     let mut files = Vec::new();
     walk(&cluster.data_dir().join("pg_wal"), &mut |path| files.push(path.to_owned()));
     let is_full = |path: &&PathBuf| **path <= last && path.as_os_str().len() == last.as_os_str().len();
-    for path in files.iter().filter(is_full) {
-        if pushed.insert(path.clone()) {
-            site.run(&["wal", "push"]).arg(path).run().ok();
-        }
-    }
+    files.iter().filter(is_full).filter(|path| pushed.insert((*path).clone())).cloned().collect()
 }
