@@ -12,8 +12,9 @@ use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::SnapshotKind;
-use crate::archive::seal::Recipients;
+use crate::archive::seal::{Identities, Recipients};
 use crate::catalog::held::Held;
+use crate::catalog::last_verify::LastVerify;
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
 use crate::clock;
@@ -21,9 +22,11 @@ use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::repository::Repository;
+use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::upkeep::findings::Report;
-use crate::upkeep::remembered::remember;
+use crate::upkeep::remembered::{self, remember};
+use crate::upkeep::tombstones::KeptFor;
 use crate::upkeep::verify::{self, VerifyRequest};
 
 /// How many lines of each sort are printed.
@@ -33,9 +36,9 @@ const NAMED_MAX: usize = 25;
 ///
 /// Reads every object and compares size and SHA-256 with the signed manifests. Finds objects that are
 /// missing, damaged, exchanged or foreign, manifests that are not ours, missing snapshots that others need,
-/// changed reports of drills, and changed evidence of checkpoints. Needs no identity. With --deep and an
-/// identity, every file is also decoded and compared. Nothing is written into the repository; this host
-/// remembers what is broken for `lifeboat status`.
+/// changed reports and evidence; with versions, also what was deleted or written again. Needs no identity.
+/// With --deep and an identity, every file is also decoded and compared. Nothing is written into the
+/// repository; this host remembers what was found, for `lifeboat status`.
 ///
 /// Exit code 10: something is damaged (runbooks/damaged-repository.md). 6, 7 or 12: something could not be
 /// read, so nothing is known of it. 5: there is nothing to check. 3: everything is as it was stored, but
@@ -44,21 +47,24 @@ const NAMED_MAX: usize = 25;
 #[command(after_long_help = "\
 Examples:
   lifeboat verify
-  # a little every night
+  lifeboat verify --quick
   lifeboat verify --sample 5 --rate-limit 50MiB/s
   lifeboat verify --tenant retail_north --deep --identity id.txt
   lifeboat verify 20261120T015812Z-dump-4f3a9c1e --json")]
 pub struct Args {
-    /// Check only these snapshots and those that they need [default: all]
+    /// Check only these, and what they need [default: all]
     #[arg(value_name = "SNAPSHOT")]
     snapshots: Vec<SnapshotId>,
-    /// Check only snapshots of this tenant and those that they need
+    /// Check only this tenant, and what it needs
     #[arg(long, value_name = "NAME")]
     tenant: Option<TenantName>,
     /// Read only so many percent of the objects, another choice each time. Of the others, check only that
     /// they exist and have the right size
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "deep")]
     sample: Option<f64>,
+    /// Read no content: check names, sizes, versions, and what is small and signed
+    #[arg(long, conflicts_with_all = ["deep", "sample"])]
+    quick: bool,
     /// Read no faster than this, as in 50MiB/s
     #[arg(long, value_name = "RATE", value_parser = rate)]
     rate_limit: Option<u64>,
@@ -80,7 +86,8 @@ pub struct Args {
 
 fn percent(text: &str) -> Result<f64, String> {
     let value: Option<f64> = text.trim_end_matches('%').parse().ok();
-    value.filter(|p| *p > 0.0 && *p <= 100.0).ok_or_else(|| "it takes more than 0, at most 100".to_owned())
+    let value = value.filter(|p| *p > 0.0 && *p <= 100.0);
+    value.ok_or_else(|| "it takes more than 0, at most 100; --quick reads no content".to_owned())
 }
 
 fn rate(text: &str) -> Result<u64, String> {
@@ -115,35 +122,24 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
             Some(identities)
         }
     };
-    let repository = Repository::configured(&config).await.map_err(|e| match e.kind() {
-        Kind::Repository | Kind::Integrity => {
-            e.context("cannot read lifeboat.json, the repository's own description")
-        }
-        _ => e,
-    })?;
-    let id = repository.id().to_owned();
     let is_past = config.repository.as_of.is_some();
-    let request = VerifyRequest {
-        // What this host stored since is not there yet.
-        known: if is_past { BTreeSet::new() } else { known(&config, &id).await },
-        announcers: announcers(&config)?,
-        snapshots: args.snapshots,
-        tenant: args.tenant,
-        sample_percent: args.sample,
-        bytes_per_second_max: args.rate_limit,
-        identities,
-        workers: args.workers.map_or(config.restore.workers, usize::from),
-        trust,
-        recipients: Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()).ok(),
-        evidence_keys: evidence_keys(&config),
+    // Only a check of everything says what a thief did.
+    let is_whole = args.snapshots.is_empty() && args.tenant.is_none() && matches!(trust, Trust::Keys(_));
+    let checked = check(args, app, &config, trust, identities).await;
+    let report = match checked {
+        Ok((report, id)) => {
+            if !is_past {
+                keep_for_status(&config, &id, &report, is_whole);
+            }
+            report
+        }
+        Err(e) => {
+            if is_whole && !is_past && e.kind() != Kind::Interrupted {
+                keep_last(&config, None, |last| last.failed = Some((clock::now(), e.line())));
+            }
+            return Err(e);
+        }
     };
-    let shown = app.progress("verify", None);
-    let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;
-    shown.finish();
-    let report = report?;
-    if !is_past {
-        keep_for_status(&config, &id, &report);
-    }
     app.print(&json(&report)?, || text(&report))?;
     // Its text is the end of the report: on standard output a --json reader has it in "verdict".
     match report.verdict() {
@@ -156,13 +152,70 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     }
 }
 
-/// For `lifeboat status`. A host without a state directory of its own may check, too.
-fn keep_for_status(config: &Config, repository: &str, report: &Report) {
+/// The report, and the repository's identifier.
+async fn check(
+    args: Args,
+    app: &App,
+    config: &Config,
+    trust: Trust,
+    identities: Option<Identities>,
+) -> Result<(Report, String)> {
+    let announcers = announcers(config)?;
+    let repository = Repository::configured(config).await.map_err(|e| match e.kind() {
+        Kind::Repository | Kind::Integrity => {
+            e.context("cannot read lifeboat.json, the repository's own description")
+        }
+        _ => e,
+    })?;
+    let id = repository.id().to_owned();
+    let request = VerifyRequest {
+        // What this host stored since is not there yet.
+        known: match config.repository.as_of {
+            Some(_) => BTreeSet::new(),
+            None => known(config, &id).await,
+        },
+        announcers,
+        kept: KeptFor { classes: config.classes.clone(), grace: config.expire.grace },
+        snapshots: args.snapshots,
+        tenant: args.tenant,
+        sample_percent: args.sample,
+        quick: args.quick,
+        bytes_per_second_max: args.rate_limit,
+        identities,
+        workers: args.workers.map_or(config.restore.workers, usize::from),
+        trust,
+        recipients: Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()).ok(),
+        evidence_keys: evidence_keys(config),
+    };
+    let shown = app.progress("verify", None);
+    let report = verify::run(repository, request, shown.clone(), app.cancel.clone()).await;
+    shown.finish();
+    Ok((report?, id))
+}
+
+/// For `lifeboat status` and metrics. A host without a state directory of its own may check, too.
+fn keep_for_status(config: &Config, repository: &str, report: &Report, is_whole: bool) {
+    let now = clock::now();
+    let mut broken = None;
     let kept = Verified::update(&config.state_dir, &config.instance, repository, |verified| {
-        remember(verified, report, clock::now());
+        remember(verified, report, now);
+        broken = Some(remembered::count(verified));
     });
     if let Err(e) = kept {
         tracing::warn!("the findings were not recorded for lifeboat status: {e:?}");
+    }
+    keep_last(config, Some(repository), |last| {
+        last.broken = broken.unwrap_or(last.broken);
+        if is_whole && !report.interrupted {
+            (last.done, last.failed) = (Some(remembered::run(report, now)), None);
+        }
+    });
+}
+
+fn keep_last(config: &Config, repository: Option<&str>, change: impl FnOnce(&mut LastVerify)) {
+    let file = LastVerify::file(&config.state_dir, &config.instance);
+    if let Err(e) = LastVerify::change(&file, repository, change) {
+        tracing::warn!("lifeboat status and the metrics will not show this check: {e:?}");
     }
 }
 
@@ -213,23 +266,39 @@ fn text(report: &Report) -> String {
             let _ = writeln!(out, "newest undamaged dump of {}: {what}", newest.tenant);
         }
     }
-    let _ = write!(
-        out,
-        "{}: {}, {}, read and compared",
-        counted(report.snapshots, "snapshot"),
-        counted(report.objects_checked, "object"),
-        bytes_text(report.bytes_checked)
+    let not_read = format!(
+        "{} ({})",
+        counted(report.objects_not_checked, "object"),
+        bytes_text(report.bytes_not_checked)
     );
-    if report.deep {
-        let _ = write!(out, "; {} decoded and compared", counted(report.files_checked, "file"));
-    }
-    out.push('\n');
-    if report.objects_not_checked > 0 {
-        let objects = counted(report.objects_not_checked, "object");
-        let _ = writeln!(out, "not checked: {objects} of the snapshots");
-    }
-    if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
-        out.push_str("all of it is as it was stored\n");
+    let snapshots = counted(report.snapshots, "snapshot");
+    if report.quick {
+        let _ = writeln!(
+            out,
+            "{snapshots}: manifests, signatures, names and sizes compared; no content was read"
+        );
+        let _ = writeln!(out, "not read: the content of {not_read}; lifeboat verify reads it");
+        if report.covered.everything && !report.versions_checked {
+            out.push_str(
+                "not checked: whether objects were written again with as many bytes: the store shows no versions\n",
+            );
+        }
+        if report.verdict().is_ok() && report.skipped.is_empty() {
+            out.push_str("nothing is wrong, as far as that was looked at\n");
+        }
+    } else {
+        let (objects, bytes) = (counted(report.objects_checked, "object"), bytes_text(report.bytes_checked));
+        let _ = write!(out, "{snapshots}: {objects}, {bytes}, read and compared");
+        if report.deep {
+            let _ = write!(out, "; {} decoded and compared", counted(report.files_checked, "file"));
+        }
+        out.push('\n');
+        if report.objects_not_checked > 0 {
+            let _ = writeln!(out, "not checked: {not_read} of the snapshots and of the WAL");
+        }
+        if report.verdict().is_ok() && report.objects_not_checked == 0 && report.skipped.is_empty() {
+            out.push_str("all of it is as it was stored\n");
+        }
     }
     if report.snapshots == 0 {
         out.push_str(

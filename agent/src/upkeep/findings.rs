@@ -106,6 +106,11 @@ pub struct Report {
     pub repository: String,
     /// Whether everything was decoded too.
     pub deep: bool,
+    /// Whether no content was read: only names, sizes, versions, and what is small and signed.
+    pub quick: bool,
+    /// Whether the store's versions were looked at: they show what was deleted or written again. A check of
+    /// some snapshots only does not look.
+    pub versions_checked: bool,
     /// Snapshots that were looked at.
     pub snapshots: u64,
     /// Snapshots without a manifest, drills without a report.
@@ -125,8 +130,11 @@ pub struct Report {
     pub objects_checked: u64,
     /// Their bytes.
     pub bytes_checked: u64,
-    /// Objects of the snapshots that were not read: left out by the sample, or after a stop.
+    /// Objects of the snapshots, and WAL, that were not read: left out by the sample or the quick check, or
+    /// after a stop.
     pub objects_not_checked: u64,
+    /// Their bytes.
+    pub bytes_not_checked: u64,
     /// Files whose content was decoded and compared, with `--deep`.
     pub files_checked: u64,
     /// What is wrong.

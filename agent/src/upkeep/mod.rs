@@ -18,6 +18,7 @@ mod partial;
 pub mod remembered;
 pub mod scope;
 pub mod suspicions;
+pub mod tombstones;
 pub mod verify;
 mod versions;
 pub mod wal;

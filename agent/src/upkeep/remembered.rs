@@ -1,8 +1,9 @@
-//! What a check records for `lifeboat status`: the snapshots that cannot be restored whole. A record stays
-//! until a later check of the same snapshots finds them whole.
+//! What a check records for `lifeboat status`: the snapshots that cannot be restored whole, and what the last
+//! check of everything found. A damaged snapshot stays until a later check of the same finds it whole.
 
 use std::collections::BTreeMap;
 
+use crate::catalog::last_verify::VerifyRun;
 use crate::catalog::verified::{Broken, BrokenWal, Verified};
 use crate::clock::Timestamp;
 use crate::names::SnapshotId;
@@ -33,7 +34,10 @@ pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
     let whole_check = report.unasked.is_empty() && report.objects_not_checked == 0 && !report.interrupted;
     let Covered { chosen, everything } = &report.covered;
     verified.broken.retain(|id, broken| {
-        let looked = whole_check && (report.deep || !broken.deep) && (*everything || chosen.contains(id));
+        // It is not there any more; if somebody removed it, that is a finding of its own.
+        let is_gone = *everything && report.unasked.is_empty() && !report.interrupted && !chosen.contains(id);
+        let looked =
+            is_gone || whole_check && (report.deep || !broken.deep) && (*everything || chosen.contains(id));
         !looked || found.contains_key(id)
     });
     for (id, new) in found {
@@ -54,6 +58,32 @@ pub fn remember(verified: &mut Verified, report: &Report, now: Timestamp) {
     verified.last = Some(now);
 }
 
+/// What a check of everything came to.
+pub fn run(report: &Report, now: Timestamp) -> VerifyRun {
+    let findings = report.findings.iter().map(|finding| format!("{}: {}", finding.object, finding.what));
+    let unasked = report.unasked.iter().map(|one| format!("{}: {}", one.object, one.error.what()));
+    let unasked = unasked.map(|what| format!("not looked at: {what}"));
+    VerifyRun {
+        at: now,
+        verdict: report.verdict().err().map_or("ok", |e| e.kind().slug()).to_owned(),
+        quick: report.quick,
+        deep: report.deep,
+        snapshots: report.snapshots,
+        findings: report.findings.len() as u64,
+        unasked: report.unasked.len() as u64,
+        problems: report.problems.len() as u64,
+        warnings: report.warnings.len() as u64,
+        foreign: report.foreign.len() as u64 + report.foreign_more,
+        objects_not_checked: report.objects_not_checked,
+        first: VerifyRun::bounded(findings.chain(report.problems.iter().cloned()).chain(unasked)),
+    }
+}
+
+/// Damaged snapshots and WAL objects that are remembered.
+pub fn count(verified: &Verified) -> u64 {
+    verified.broken.len() as u64 + verified.wal.as_ref().map_or(0, |wal| wal.objects)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +101,8 @@ mod tests {
             instance: "prod".parse().unwrap(),
             repository: String::new(),
             deep,
+            quick: false,
+            versions_checked: false,
             snapshots: 2,
             unfinished: Vec::new(),
             problems: Vec::new(),
@@ -81,6 +113,7 @@ mod tests {
             objects_checked: 1,
             bytes_checked: 1,
             objects_not_checked,
+            bytes_not_checked: 0,
             files_checked: 0,
             findings: if found { vec![finding] } else { Vec::new() },
             unasked: Vec::new(),
@@ -107,6 +140,20 @@ mod tests {
         assert_eq!(after(&[deep, report(false, false, 0, &both)]), 2, "not as deep");
         let deep = report(true, true, 0, &both);
         assert_eq!(after(&[deep, report(false, true, 0, &both)]), 0);
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_forgotten_by_a_check_of_everything() {
+        let both = ["20261120T000000Z-filestore-00000000", "20261121T000000Z-dump-00000000"];
+        let after = |everything: bool| {
+            let mut verified = Verified::default();
+            remember(&mut verified, &report(true, false, 0, &both), Timestamp::UNIX_EPOCH);
+            let mut quick = report(false, false, 9, &both[..1]);
+            quick.covered.everything = everything;
+            remember(&mut verified, &quick, Timestamp::UNIX_EPOCH);
+            count(&verified)
+        };
+        assert_eq!((after(false), after(true)), (2, 1), "the one that is there was not read");
     }
 
     #[test]

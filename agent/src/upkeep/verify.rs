@@ -1,5 +1,6 @@
 //! `lifeboat verify`: every object fetched once and compared with what was signed. Needs no key;
-//! with one, everything is decoded too ([`super::deep`]).
+//! with one, everything is decoded too ([`super::deep`]). A quick check reads no content: names, sizes,
+//! manifests, signatures and versions show what a thief did.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
@@ -34,8 +35,10 @@ use crate::upkeep::findings::{Covered, Finding, Findings, Found, NewestWhole, Re
 use crate::upkeep::lacking::lacking;
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
+use crate::upkeep::tombstones::KeptFor;
+use crate::upkeep::wal::WalTask;
 use crate::upkeep::work::{Task, Work, each};
-use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, versions, wal};
+use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, tombstones, versions, wal};
 
 /// What is asked for.
 pub struct VerifyRequest {
@@ -45,6 +48,8 @@ pub struct VerifyRequest {
     pub tenant: Option<TenantName>,
     /// How many percent of the objects are read; all where `None`.
     pub sample_percent: Option<f64>,
+    /// Read no content, only what is small and signed.
+    pub quick: bool,
     /// Reading rate.
     pub bytes_per_second_max: Option<u64>,
     /// What opens archives: everything is decoded then.
@@ -62,23 +67,8 @@ pub struct VerifyRequest {
     pub known: BTreeSet<SnapshotId>,
     /// Whose tombstones are believed.
     pub announcers: TrustedKeys,
-}
-
-/// The tombstones that are believed.
-async fn tombstones(
-    repository: &Repository,
-    origin: &Origin,
-    trusted: &TrustedKeys,
-    findings: &Findings,
-    cancel: &CancellationToken,
-) -> Vec<Believed> {
-    let folder = layout::tombstones(repository.instance());
-    let look = async { repository.tombstones(repository.expiry_runs().await?, origin, trusted).await };
-    let Some((tombstones, others)) = findings.looked(&folder, "the tombstones", look, cancel).await else {
-        return Vec::new();
-    };
-    others.iter().for_each(|e| findings.add(Finding::harmless(&folder, e.line())));
-    tombstones
+    /// What tombstones cannot name yet.
+    pub kept: KeptFor,
 }
 
 /// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
@@ -92,7 +82,7 @@ pub async fn run(
     let findings = Findings::default();
     let origin = repository.origin().await?;
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
-    let tombstones = tombstones(&repository, &origin, &request.announcers, &findings, &cancel).await;
+    let tombstones = tombstones::read(&repository, &origin, &request.announcers, &findings, &cancel).await;
     let named = |one: &Believed| {
         let named = &one.tombstone.named;
         named.snapshots.iter().chain(&named.batches).chain(&named.unfinished).cloned().collect::<Vec<_>>()
@@ -112,7 +102,7 @@ pub async fn run(
     let Missing { mut problems, mut warnings } = lacking(&chosen);
     warnings.extend(doubtful(&chosen, request.recipients.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
-    let mut size = SegmentBytes::USUAL;
+    let (mut size, mut saw_versions) = (SegmentBytes::USUAL, false);
     if everything {
         scope.find_missed(repository.instance(), &(&request.known - &announced), &findings);
         drills = drills::check(&repository, trust, &scope.listed, &findings, &cancel).await;
@@ -124,9 +114,12 @@ pub async fn run(
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
         size = segment_bytes(list.objects.iter().map(|object| &object.name));
-        let versions = versions::check(&repository, &tombstones, size, &findings, &cancel).await;
+        let versions;
+        (versions, saw_versions) = versions::check(&repository, &tombstones, size, &findings, &cancel).await;
         problems.extend(versions.problems);
         warnings.extend(versions.warnings);
+        let find = |id: &SnapshotId| scope.snapshot(repository.instance(), id);
+        problems.extend(tombstones::too_young(&tombstones, find, &request.kept));
         let all = snapshots_of(&mut scope.manifests.keys().filter(|id| !announced.contains(id)));
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);
@@ -135,13 +128,20 @@ pub async fn run(
     let mut tasks = tasks(&scope);
     tasks.retain(|task| !is_cold(&scope, task, &findings));
     let all = (tasks.len() + wal.len()) as u64;
-    if let Some(percent) = request.sample_percent {
+    let bytes_of = |tasks: &[Task], wal: &[WalTask]| {
+        tasks.iter().map(|task| task.object.bytes).sum::<u64>()
+            + wal.iter().map(|task| task.bytes).sum::<u64>()
+    };
+    let all_bytes = bytes_of(&tasks, &wal);
+    if request.quick {
+        tasks = sample(&repository, &scope, tasks, 0.0);
+        wal.clear();
+    } else if let Some(percent) = request.sample_percent {
         tasks = sample(&repository, &scope, tasks, percent);
         wal = wal::sample(wal, percent);
     }
     progress.stage(format!("{} objects", tasks.len() + wal.len()));
-    let bytes: u64 = tasks.iter().map(|task| task.object.bytes).sum();
-    let bytes = bytes + wal.iter().map(|task| task.bytes).sum::<u64>();
+    let bytes = bytes_of(&tasks, &wal);
     if request.identities.is_none() {
         progress.expect_bytes(bytes); // else there is more, which the indexes tell
     }
@@ -154,6 +154,7 @@ pub async fn run(
         runtime: Handle::current(),
         meter: Meter::new(request.bytes_per_second_max, progress, cancel.clone()),
         scope,
+        quick: request.quick,
         findings,
         origin,
         trusted,
@@ -189,7 +190,7 @@ pub async fn run(
     }
     problems.extend(foreign.problem());
     let (foreign, foreign_more) = foreign.into_named();
-    let checked = work.checked.into_inner();
+    let (checked, checked_bytes) = (work.checked.into_inner(), work.checked_bytes.into_inner());
     let unfinished = work.scope.unfinished_snapshots();
     let reports = drills.unfinished.into_iter().map(|id| Unfinished {
         id,
@@ -199,6 +200,8 @@ pub async fn run(
         instance: work.repository.instance().clone(),
         repository: work.repository.store().url().to_owned(),
         deep,
+        quick: request.quick,
+        versions_checked: saw_versions,
         snapshots: work.scope.chosen.len() as u64,
         unfinished: unfinished.into_iter().chain(reports).chain(releases.unfinished).collect(),
         problems,
@@ -208,12 +211,9 @@ pub async fn run(
         newest_whole,
         skipped,
         objects_checked: checked + drills.objects + releases.objects + held.objects + suspicious.objects,
-        bytes_checked: work.checked_bytes.into_inner()
-            + drills.bytes
-            + releases.bytes
-            + held.bytes
-            + suspicious.bytes,
+        bytes_checked: checked_bytes + drills.bytes + releases.bytes + held.bytes + suspicious.bytes,
         objects_not_checked: all - checked.min(all),
+        bytes_not_checked: all_bytes.saturating_sub(checked_bytes),
         files_checked: work.files.into_inner(),
         findings,
         unasked,

@@ -17,17 +17,17 @@ const RECENT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 /// Folders that are named.
 const NAMED_MAX: usize = 10;
 
-/// Checks the versions of everything below the instance.
+/// Checks the versions of everything below the instance. Also gives whether they could be looked at.
 pub async fn check(
     repository: &Repository,
     tombstones: &[Believed],
     size: SegmentBytes,
     findings: &Findings,
     cancel: &CancellationToken,
-) -> Missing {
+) -> (Missing, bool) {
     let mut missing = Missing::default();
     if !repository.keeps_versions().await {
-        return missing;
+        return (missing, false);
     }
     let folder = layout::instance_prefix(repository.instance());
     let look = async {
@@ -37,13 +37,19 @@ pub async fn check(
         }
     };
     match findings.looked(&folder, "versions of objects", look, cancel).await {
-        None => {}
-        Some(Ok(found)) => tell(&mut missing, found),
-        Some(Err(e)) => missing
-            .warnings
-            .push(format!("whether objects were deleted or written again is not known: {}", e.line())),
+        None => (missing, false),
+        Some(Ok(found)) => {
+            tell(&mut missing, found);
+            (missing, true)
+        }
+        Some(Err(e)) => {
+            let why = e.line();
+            missing
+                .warnings
+                .push(format!("whether objects were deleted or written again is not known: {why}"));
+            (missing, false)
+        }
     }
-    missing
 }
 
 fn tell(missing: &mut Missing, found: Tampered) {

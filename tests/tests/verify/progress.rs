@@ -7,6 +7,7 @@ use lifeboat::config::{Config, Inputs};
 use lifeboat::progress::Progress;
 use lifeboat::repository::Repository;
 use lifeboat::repository::snapshots::Trust;
+use lifeboat::upkeep::tombstones::KeptFor;
 use lifeboat::upkeep::verify::{self, VerifyRequest};
 use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, small_tenant};
@@ -30,6 +31,8 @@ fn a_check_counts_what_it_expects_and_no_more() {
         let identity = site.path("lifeboat-identity.txt");
         let request = VerifyRequest {
             announcers: Default::default(),
+            kept: KeptFor { classes: Default::default(), grace: Default::default() },
+            quick: false,
             known: Default::default(),
             snapshots: Vec::new(),
             tenant: None,
