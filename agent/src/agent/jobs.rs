@@ -5,7 +5,12 @@ use crate::daemon::due::Job;
 
 /// Whether a job backs up databases.
 pub fn backs_up(job: &Job) -> bool {
-    !["filestore", "configuration", "expire"].contains(&job.name.as_str())
+    !["filestore", "configuration", "expire", "verify"].contains(&job.name.as_str())
+}
+
+/// Whether a job runs beside the others: it only reads, and a long backup must not delay its report.
+pub fn runs_beside(job: &Job) -> bool {
+    job.name == "verify"
 }
 
 /// Warnings about a schedule that is allowed but is probably a mistake.
@@ -29,7 +34,7 @@ pub fn notes(config: &Config, jobs: &[Job]) -> Vec<String> {
 pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
     let job = |scheduled: Scheduled<'_>| {
         let mut arguments = arguments.to_vec();
-        arguments.extend(words(config, scheduled.work).into_iter().map(str::to_owned));
+        arguments.extend(words(config, scheduled.work));
         let key = scheduled.key;
         let name = key.strip_prefix("schedule.").unwrap_or(&key).to_owned();
         Job { name, schedule: scheduled.schedule.clone(), arguments }
@@ -38,11 +43,12 @@ pub fn jobs(config: &Config, arguments: &[String]) -> Vec<Job> {
 }
 
 /// The command for this work, and its arguments.
-fn words<'c>(config: &'c Config, work: Work<'c>) -> Vec<&'c str> {
-    match work {
+fn words(config: &Config, work: Work<'_>) -> Vec<String> {
+    let sample = config.schedule.verify_sample.to_string();
+    let words = match work {
         Work::Backup => {
             let others = config.classes_with_backup().flat_map(|class| ["--all-but-class", class]);
-            ["backup"].into_iter().chain(others).collect()
+            ["backup"].into_iter().chain(others).collect::<Vec<&str>>()
         }
         Work::Class(class) => vec!["backup", "--class", class],
         Work::Filestore => vec!["backup", "--kind", "filestore"],
@@ -50,13 +56,19 @@ fn words<'c>(config: &'c Config, work: Work<'c>) -> Vec<&'c str> {
         Work::BaseFull => vec!["backup", "--kind", "base", "--full"],
         Work::Configuration => vec!["backup", "--kind", "config"],
         Work::Expire => vec!["expire", "--yes"],
-    }
+        Work::Verify if config.schedule.verify_sample == 0 => vec!["verify", "--quick"],
+        Work::Verify => vec!["verify", "--sample", &sample],
+    };
+    words.into_iter().map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Inputs;
+
+    const TRUSTED: &str = "signing.trusted_keys = [\"ssh-ed25519 \
+        AAAAC3NzaC1lZDI1NTE5AAAAIIk1CVy8M+xF/CBN7ZjbiaNJ0vGBx/XBr7cZSxSZJepu\"]\n";
 
     fn config(schedule: &str) -> Config {
         let text = format!("instance = \"prod\"\nrepository.url = \"/r\"\n{schedule}");
@@ -83,7 +95,15 @@ mod tests {
             (called[0].name.as_str(), called[0].arguments.join(" ").as_str()),
             ("expire", "expire --yes")
         );
-        assert!(!backs_up(&called[0]));
+        assert!(!backs_up(&called[0]) && !runs_beside(&called[0]));
+        for (more, expected) in
+            [("", "verify --quick"), ("schedule.verify_sample = 5\n", "verify --sample 5")]
+        {
+            let verifies = config(&format!("{TRUSTED}schedule.verify = \"*/15 * * * *\"\n{more}"));
+            let called = jobs(&verifies, &[]);
+            assert_eq!(called[0].arguments.join(" "), expected);
+            assert!(!backs_up(&called[0]) && runs_beside(&called[0]));
+        }
         assert!(!backs_up(&called[0]) && notes(&captured, &called)[0].contains("never backs up a database"));
     }
 

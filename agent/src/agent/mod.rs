@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backup::follow::{self, Followed};
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
+use crate::catalog::last_verify::LastVerify;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
 use crate::clock;
@@ -68,12 +69,15 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
             metrics.succeeded(&job.name, ended);
         }
     }
+    runs.close().await?;
+    let (beside, jobs) = jobs.into_iter().partition(jobs::runs_beside);
     let program = program()?;
     let (post, checks) = checks::checks(config, program.clone(), calls.arguments.clone())?.unzip();
     let schedule = &config.schedule;
     let daemon = Daemon {
         program,
         jobs,
+        beside,
         rules: Rules {
             jitter_max: schedule.jitter_max,
             retries_max: schedule.retries_max,
@@ -81,11 +85,12 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         },
         deadline: schedule.deadline,
         salt: state.holder().to_owned(),
-        runs,
+        runs_file: state.runs_file(),
         doubt_file: state.doubt_file(),
         suspicion_dir: state.suspicion_dir(),
         checkpoint_file: LastCheckpoint::file(&config.state_dir, &config.instance),
         expire_file: LastExpire::file(&config.state_dir, &config.instance),
+        verify_file: LastVerify::file(&config.state_dir, &config.instance),
         metrics: metrics.clone(),
     };
     let stop = cancel.child_token();

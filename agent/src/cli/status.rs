@@ -21,9 +21,11 @@ use crate::status::Status;
 /// A tenant is known by its snapshots or by odoo.tenants.
 ///
 /// Exit code 3: a tenant is not ok (BROKEN: the last `lifeboat verify` of this host found its newest dump
-/// damaged); a backup of this host is suspicious, and nobody accepted it; WAL after the newest base backup
-/// has a gap; a manifest is not trusted; objects without a trusted signature lie among the WAL; or this
-/// host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk may fill.
+/// damaged); the last check of everything by this host, of the agent's schedule.verify or by hand, found
+/// something, failed, or is overdue; a backup of this host is suspicious, and nobody accepted it; WAL after
+/// the newest base backup has a gap; a manifest is not trusted; objects without a trusted signature lie among
+/// the WAL; or this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk
+/// may fill.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -95,6 +97,9 @@ fn text(status: &Status, width: usize) -> Text {
     }
     if let Some(line) = status.expire.line() {
         text.line(VALUE).plain(format!("last expiry  {line}"));
+    }
+    if let Some(line) = status.verify.line() {
+        text.line(VALUE).plain(format!("last verify  {line}"));
     }
     if !status.tenants.is_empty() {
         text.line(0);

@@ -281,6 +281,11 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         let why = "expire.key_file is not set: a key of its own signs what will be deleted";
         return Err(read.refused("schedule.expire", why));
     }
+    let verify = line("schedule.verify")?;
+    if verify.is_some() && read.list("signing.trusted_keys", trusted_key)?.is_empty() {
+        let why = "signing.trusted_keys is empty: no snapshot could be told from a forged one";
+        return Err(read.refused("schedule.verify", why));
+    }
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
@@ -288,6 +293,8 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         base_full: line("schedule.base_full")?,
         configuration,
         expire,
+        verify,
+        verify_sample: read.integer("schedule.verify_sample")? as u8,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,
         retries_max: read.integer("schedule.retries_max")? as u32,

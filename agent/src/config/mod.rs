@@ -407,6 +407,10 @@ pub struct Schedules {
     pub configuration: Option<Schedule>,
     /// Expiry.
     pub expire: Option<Schedule>,
+    /// Checks of the repository.
+    pub verify: Option<Schedule>,
+    /// How many percent of the content these checks read.
+    pub verify_sample: u8,
     /// The longest delay of a run.
     pub jitter_max: Duration,
     /// How long a run may take.

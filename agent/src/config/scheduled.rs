@@ -34,6 +34,8 @@ pub enum Work<'c> {
     Configuration,
     /// Deletes what nobody needs any more.
     Expire,
+    /// Checks the repository.
+    Verify,
 }
 
 impl Work<'_> {
@@ -55,6 +57,7 @@ impl Config {
             ("base_full", Work::BaseFull, &own.base_full),
             ("configuration", Work::Configuration, &own.configuration),
             ("expire", Work::Expire, &own.expire),
+            ("verify", Work::Verify, &own.verify),
         ];
         let fixed = fixed.map(|(key, work, schedule)| (format!("schedule.{key}"), work, schedule));
         let of_classes = self.classes.iter().flat_map(|(name, class)| {

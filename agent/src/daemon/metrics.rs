@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
+use crate::catalog::last_verify::LastVerify;
 use crate::clock::{self, Timestamp};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -65,6 +66,7 @@ pub struct Metrics {
     checkpoint_took: Family<Nothing, Gauge<f64, AtomicU64>>,
     gates: Family<OfGate, Gauge>,
     expire: Expiry,
+    verify: Checked,
     next: Seconds,
     began: Seconds,
     good: Seconds,
@@ -171,8 +173,10 @@ impl Metrics {
         );
         let last_alive = Mutex::new(None);
         let expire = Expiry::on(&mut registry);
+        let verify = Checked::on(&mut registry);
         Metrics {
             expire,
+            verify,
             ready,
             scheduled,
             doubted,
@@ -252,6 +256,63 @@ impl Expiry {
     }
 }
 
+/// What is known of the last check of the repository.
+struct Checked {
+    ended: Family<Nothing, Gauge<f64, AtomicU64>>,
+    numbers: [Family<Nothing, Gauge>; 5],
+    failed: Family<Nothing, Gauge>,
+    broken: Family<Nothing, Gauge>,
+}
+
+impl Checked {
+    fn on(registry: &mut Registry) -> Checked {
+        let ended = Family::default();
+        registry.register_with_unit(
+            "verify_timestamp",
+            "When lifeboat verify last checked the whole repository, on this host",
+            Unit::Seconds,
+            Family::clone(&ended),
+        );
+        let numbers = [
+            ("verify_findings", "Things that this check found not to be as they were stored"),
+            ("verify_unknown", "Things that this check could not look at"),
+            ("verify_problems", "Problems that this check found, such as objects that were written again"),
+            ("verify_warnings", "Warnings of this check, such as a backup whose time is not the store's"),
+            ("verify_foreign_objects", "Objects that Lifeboat did not write, as far as this check can tell"),
+        ];
+        let mut family = |name, help| {
+            let family = Family::default();
+            registry.register(name, help, Family::clone(&family));
+            family
+        };
+        let numbers = numbers.map(|(name, help)| family(name, help));
+        let failed = family(
+            "verify_failed",
+            "1 if the last lifeboat verify came to no result; lifeboat status says why",
+        );
+        let broken = family(
+            "verify_broken",
+            "Snapshots and WAL objects that any check found damaged, and that no later one found whole",
+        );
+        Checked { ended, numbers, failed, broken }
+    }
+
+    fn set(&self, last: &LastVerify) {
+        let set = |family: &Family<Nothing, Gauge>, number: u64| {
+            family.get_or_create(&[]).set(i64::try_from(number).unwrap_or(i64::MAX));
+        };
+        if let Some(run) = &last.done {
+            self.ended.get_or_create(&[]).set(seconds(run.at));
+            let all = [run.findings, run.unasked, run.problems, run.warnings, run.foreign];
+            self.numbers.iter().zip(all).for_each(|(family, number)| set(family, number));
+        }
+        if last.done.is_some() || last.failed.is_some() {
+            set(&self.failed, last.failed.is_some().into());
+            set(&self.broken, last.broken);
+        }
+    }
+}
+
 /// An empty page, to which the parts of the agent add their metrics.
 pub fn page() -> Registry {
     Registry::with_prefix("lifeboat")
@@ -323,6 +384,11 @@ impl Metrics {
             let short = i64::try_from(locks.too_short.saturating_add(locks.failed)).unwrap_or(i64::MAX);
             self.locks_short.get_or_create(&[]).set(short);
         }
+    }
+
+    /// Sets what the last check of the repository by this host found.
+    pub fn verify(&self, last: &LastVerify) {
+        self.verify.set(last);
     }
 
     /// Sets when a job runs next.

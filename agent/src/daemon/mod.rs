@@ -1,8 +1,9 @@
 //! The part of `lifeboat agent` that runs schedules: it decides which job is due, runs it as a child
 //! process, records each run, serves metrics and health pages, and decides checks of pipelines.
 //!
-//! A run is the shipped `lifeboat backup` as a child process. It has its own memory and deadline, and if
-//! it crashes, WAL streaming in the agent continues. Runs never overlap.
+//! A run is the shipped `lifeboat backup` as a child process. It has its own memory and deadline, and if it
+//! crashes, WAL streaming in the agent continues. Runs never overlap, but for checks of the repository: these
+//! have a lane of their own.
 
 pub mod checks;
 mod child;

@@ -1,4 +1,5 @@
 //! The scheduler's loop: it runs the job that is due first and records its end, until it is asked to stop.
+//! There are two such lanes side by side: a backup of hours must not delay the check that reports an attack.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::metrics::Metrics;
 use crate::catalog::doubt::Doubt;
 use crate::catalog::last_checkpoint::LastCheckpoint;
 use crate::catalog::last_expire::LastExpire;
+use crate::catalog::last_verify::LastVerify;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::suspicion::Alarms;
 use crate::clock::{self, Timestamp};
@@ -25,16 +27,18 @@ const NAP_MAX: Duration = Duration::from_secs(20);
 pub struct Daemon {
     /// The program `lifeboat`.
     pub program: PathBuf,
-    /// The jobs.
+    /// The jobs, one of which runs at a time.
     pub jobs: Vec<Job>,
+    /// Jobs that run beside those, again one at a time.
+    pub beside: Vec<Job>,
     /// The rules of their runs.
     pub rules: Rules,
     /// How long a run may take.
     pub deadline: Duration,
     /// Differs from host to host, so that their runs do not begin at the same time.
     pub salt: String,
-    /// Where runs are recorded.
-    pub runs: Runs,
+    /// The file in which runs are recorded.
+    pub runs_file: PathBuf,
     /// The file that says why base backups distrust file times.
     pub doubt_file: PathBuf,
     /// The directory with the records of suspicious backups.
@@ -43,6 +47,8 @@ pub struct Daemon {
     pub checkpoint_file: PathBuf,
     /// The file with the outcome of the last run of expire.
     pub expire_file: PathBuf,
+    /// The file with what the last check of the repository found.
+    pub verify_file: PathBuf,
     /// The metrics.
     pub metrics: Arc<Metrics>,
 }
@@ -51,23 +57,31 @@ pub struct Daemon {
 ///
 /// # Errors
 /// If runs cannot be recorded any more.
-pub async fn run(mut daemon: Daemon, cancel: CancellationToken) -> Result<()> {
-    daemon.runs.close_cut_short(clock::now()).await?;
+pub async fn run(daemon: Daemon, cancel: CancellationToken) -> Result<()> {
+    let mut runs = Runs::open(&daemon.runs_file).await?;
+    runs.close_cut_short(clock::now()).await?;
+    let others = Runs::open(&daemon.runs_file).await?;
     daemon.tell_doubt();
-    while !cancel.is_cancelled() {
-        let now = clock::now();
-        let next = daemon.first_due(now).await?;
-        daemon.metrics.alive(now);
-        daemon.tell_checkpoint();
-        daemon.tell_expire();
-        daemon.tell_suspicion(now);
-        match next {
-            Some((job, next)) if next.begin <= now => daemon.one(&job, &next, &cancel).await?,
-            Some((_, next)) => nap(now.duration_until(next.begin), &cancel).await,
-            None => nap(SignedDuration::MAX, &cancel).await,
-        }
-    }
-    daemon.runs.close().await
+    let (stop, daemon) = (cancel.child_token(), &daemon);
+    let lane = async |lane: Lane<'_>| {
+        let done = lane.run(&stop).await;
+        stop.cancel(); // if one ends with an error, the other ends in order
+        done
+    };
+    let (main, beside) = tokio::join!(
+        lane(Lane { daemon, jobs: &daemon.jobs, runs, is_main: true }),
+        lane(Lane { daemon, jobs: &daemon.beside, runs: others, is_main: false }),
+    );
+    main.and(beside)
+}
+
+/// Jobs of which one runs at a time.
+struct Lane<'d> {
+    daemon: &'d Daemon,
+    jobs: &'d [Job],
+    runs: Runs,
+    /// Whether it says that the agent lives.
+    is_main: bool,
 }
 
 async fn nap(until: SignedDuration, cancel: &CancellationToken) {
@@ -78,18 +92,33 @@ async fn nap(until: SignedDuration, cancel: &CancellationToken) {
     }
 }
 
-impl Daemon {
+impl Lane<'_> {
+    async fn run(mut self, cancel: &CancellationToken) -> Result<()> {
+        while !cancel.is_cancelled() {
+            let now = clock::now();
+            let next = self.first_due(now).await?;
+            self.tell(now);
+            match next {
+                Some((job, next)) if next.begin <= now => self.one(&job, &next, cancel).await?,
+                Some((_, next)) => nap(now.duration_until(next.begin), cancel).await,
+                None => nap(SignedDuration::MAX, cancel).await,
+            }
+        }
+        self.runs.close().await
+    }
+
     /// The job with the earliest next run.
     async fn first_due(&mut self, now: Timestamp) -> Result<Option<(Job, Next)>> {
+        let Daemon { rules, salt, metrics, .. } = self.daemon;
         let mut first: Option<(Job, Next)> = None;
-        for job in &self.jobs {
+        for job in self.jobs {
             let known_since = self.runs.known_since(&job.name, job.schedule.text(), now).await?;
             let latest = self.runs.latest(&job.name, 1).await?.pop();
             let last = latest.as_ref().and_then(last_run);
-            let Some(next) = due::next(job, &self.rules, known_since, last.as_ref(), now, &self.salt) else {
+            let Some(next) = due::next(job, rules, known_since, last.as_ref(), now, salt) else {
                 continue;
             };
-            self.metrics.next(&job.name, next.begin);
+            metrics.next(&job.name, next.begin);
             if first.as_ref().is_none_or(|(_, other)| next.begin < other.begin) {
                 first = Some((job.clone(), next));
             }
@@ -97,6 +126,57 @@ impl Daemon {
         Ok(first)
     }
 
+    /// Each file is read by the lane whose jobs write it, so that no job delays it.
+    fn tell(&self, now: Timestamp) {
+        match self.is_main {
+            true => {
+                self.daemon.metrics.alive(now);
+                self.daemon.tell_checkpoint();
+                self.daemon.tell_expire();
+                self.daemon.tell_suspicion(now);
+            }
+            false => self.daemon.tell_verify(),
+        }
+    }
+
+    async fn one(&mut self, job: &Job, next: &Next, cancel: &CancellationToken) -> Result<()> {
+        let Daemon { program, deadline, metrics, .. } = self.daemon;
+        let began = clock::now();
+        let id = self.runs.begin(&job.name, next.due, next.attempt, began).await?;
+        metrics.begun(&job.name, began);
+        let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
+        tracing::info!(job = job.name.as_str(), "started (due {}{again})", clock::text(next.due));
+        let run = child::run(program, &job.arguments, *deadline, cancel);
+        let (code, said) = match self.turning(run).await {
+            Ok(ended) => (ended.exit_code, ended.said),
+            Err(e) => (Some(e.kind().exit_code().into()), format!("{e}: {}", e.causes().join(": "))),
+        };
+        let ended = clock::now();
+        self.runs.end(id, ended, code, &said).await?;
+        let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
+        metrics.ended(&job.name, ended, took, code);
+        self.daemon.tell_doubt();
+        let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
+        match code {
+            Some(0) => tracing::info!(job = job.name.as_str(), "finished after {}", clock::span_text(took)),
+            _ => tracing::error!(job = job.name.as_str(), "{how} after {}: {said}", clock::span_text(took)),
+        }
+        Ok(())
+    }
+
+    /// Waits for a run; meanwhile the metric that the loop runs stays up to date.
+    async fn turning<T>(&self, run: impl Future<Output = T>) -> T {
+        let mut run = std::pin::pin!(run);
+        loop {
+            tokio::select! {
+                done = &mut run => return done,
+                () = clock::sleep(NAP_MAX), if self.is_main => self.daemon.metrics.alive(clock::now()),
+            }
+        }
+    }
+}
+
+impl Daemon {
     fn tell_checkpoint(&self) {
         match LastCheckpoint::read(&self.checkpoint_file) {
             Ok(last) => self.metrics.checkpoint(&last),
@@ -111,32 +191,13 @@ impl Daemon {
         }
     }
 
-    async fn one(&mut self, job: &Job, next: &Next, cancel: &CancellationToken) -> Result<()> {
-        let began = clock::now();
-        let id = self.runs.begin(&job.name, next.due, next.attempt, began).await?;
-        self.metrics.begun(&job.name, began);
-        let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
-        tracing::info!(job = job.name.as_str(), "started (due {}{again})", clock::text(next.due));
-        let run = child::run(&self.program, &job.arguments, self.deadline, cancel);
-        let (code, said) = match self.turning(run).await {
-            Ok(ended) => (ended.exit_code, ended.said),
-            Err(e) => (Some(e.kind().exit_code().into()), format!("{e}: {}", e.causes().join(": "))),
-        };
-        let ended = clock::now();
-        self.runs.end(id, ended, code, &said).await?;
-        let took = Duration::try_from(ended.duration_since(began)).unwrap_or_default();
-        self.metrics.ended(&job.name, ended, took, code);
-        self.tell_doubt();
-        let how = code.map_or("ended by a signal".to_owned(), |code| format!("exit code {code}"));
-        match code {
-            Some(0) => tracing::info!(job = job.name.as_str(), "finished after {}", clock::span_text(took)),
-            _ => tracing::error!(job = job.name.as_str(), "{how} after {}: {said}", clock::span_text(took)),
+    fn tell_verify(&self) {
+        match LastVerify::read(&self.verify_file) {
+            Ok(last) => self.metrics.verify(&last),
+            Err(e) => tracing::warn!("{e:?}"),
         }
-        Ok(())
     }
-}
 
-impl Daemon {
     fn tell_doubt(&self) {
         // An unreadable record counts as doubt: then no times are trusted.
         self.metrics.doubted(!matches!(Doubt::read(&self.doubt_file), Ok(None)));
@@ -149,17 +210,6 @@ impl Daemon {
                 self.metrics.suspicious(open);
             }
             Err(e) => tracing::warn!("the records of suspicious backups cannot be read: {}", e.line()),
-        }
-    }
-
-    /// Waits for a run; meanwhile the metric that the loop runs stays up to date.
-    async fn turning<T>(&self, run: impl Future<Output = T>) -> T {
-        let mut run = std::pin::pin!(run);
-        loop {
-            tokio::select! {
-                done = &mut run => return done,
-                () = clock::sleep(NAP_MAX) => self.metrics.alive(clock::now()),
-            }
         }
     }
 }

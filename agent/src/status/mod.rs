@@ -11,12 +11,13 @@ use serde::Serialize;
 use crate::catalog::copies::{Copies, CopyRecord};
 use crate::catalog::doubt::Doubt;
 use crate::catalog::last_expire::LastExpire;
+use crate::catalog::last_verify::LastVerify;
 use crate::catalog::runs::{Run, Runs};
 use crate::catalog::state::StateDir;
 use crate::catalog::stream::StreamRecord;
 use crate::catalog::suspicion::Alarms;
 use crate::catalog::verified::{BrokenWal, Verified};
-use crate::clock::{self, Timestamp};
+use crate::clock::{self, Timestamp, earlier};
 use crate::config::Config;
 use crate::disk;
 use crate::error::Result;
@@ -48,6 +49,8 @@ pub struct Status {
     pub runs: Vec<Run>,
     /// What the last runs of expire on this host came to.
     pub expire: LastExpire,
+    /// What the last check of everything by this host found.
+    pub verify: LastVerify,
     /// The last record of this host's agent about its stream of WAL.
     pub stream: Option<StreamRecord>,
     /// Backups of this host that differ from the one before as no normal work explains, and that nobody
@@ -101,6 +104,10 @@ impl Status {
         problems.extend(unknown);
         let expire = LastExpire::read(&LastExpire::file(&config.state_dir, &config.instance))?;
         problems.extend(expire.problems());
+        let verify = last_verify(config, &repository)?;
+        problems.extend(verify.problems());
+        problems.extend(older_broken(&verify, &broken));
+        problems.extend(unchecked(config, &verify, now));
         problems.extend(stored_problems(&inventory, &verified));
         problems.extend(doubt_problem(config));
         let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
@@ -121,6 +128,7 @@ impl Status {
             },
             runs: last_runs(config).await?,
             expire,
+            verify,
             stream,
             suspicious,
             problems,
@@ -160,6 +168,41 @@ fn take_promoted(config: &Config, tenants: &mut Vec<TenantStatus>) -> Result<Vec
         record.is_none() || config.odoo.tenants.contains(tenant)
     });
     Ok(promoted)
+}
+
+/// What the last check of everything found. What is wrong now says nothing of a repository as it was.
+fn last_verify(config: &Config, repository: &Repository) -> Result<LastVerify> {
+    match config.repository.as_of {
+        Some(_) => Ok(LastVerify::default()),
+        None => LastVerify::of(&LastVerify::file(&config.state_dir, &config.instance), repository.id()),
+    }
+}
+
+/// A sentence about damage that an earlier check found, and that the last one did not look for: it read less.
+fn older_broken(verify: &LastVerify, broken: &BTreeSet<&SnapshotId>) -> Option<String> {
+    let run = verify.done.as_ref().filter(|run| run.findings == 0 && run.objects_not_checked > 0)?;
+    let first = broken.first()?;
+    Some(format!(
+        "{} cannot be restored whole, such as {first}: a check before {} found that, and no later one has read \
+         them; run lifeboat verify",
+        counted(broken.len() as u64, "snapshot"),
+        clock::text(run.at)
+    ))
+}
+
+/// A sentence if the last check of everything was due two times ago or earlier. One that never ran has no run
+/// yet that could be late.
+fn unchecked(config: &Config, verify: &LastVerify, now: Timestamp) -> Option<String> {
+    let schedule = config.schedule.verify.as_ref().filter(|_| config.repository.as_of.is_none())?;
+    let last = verify.done.as_ref()?.at;
+    let started = earlier(now, config.schedule.jitter_max);
+    let due = schedule.last_until(started)?;
+    let before = schedule.last_until(earlier(due, Duration::from_secs(1)))?;
+    let is_late = last < before;
+    is_late.then(|| {
+        let since = clock::text(last);
+        format!("the repository was not checked since {since}, although schedule.verify was due twice: does lifeboat-agent run, and does a check take longer than that?")
+    })
 }
 
 /// What is wrong with the stored data as a whole, in sentences.

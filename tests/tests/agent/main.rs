@@ -10,6 +10,7 @@ mod pages;
 mod policies;
 mod rights;
 mod status;
+mod verify;
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;

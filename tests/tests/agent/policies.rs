@@ -192,6 +192,7 @@ fn each_policy_allows_what_its_host_does_and_nothing_that_the_page_rules_out() {
     site.run(&["list"]).run().ok();
     site.run(&["status"]).run().ok();
     site.run(&["verify"]).run().ok();
+    site.run(&["verify", "--quick"]).run().ok();
     assert_eq!(denied.fired(), 0, "{:?}", refused(&s3));
     let doctor = site.run(&["doctor", "--json"]).run().json();
     let fails = doctor["checks"].as_array().unwrap().iter().filter(|check| check["status"] == "fail");

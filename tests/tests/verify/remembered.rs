@@ -41,7 +41,17 @@ fn status_says_what_the_last_check_found() {
     assert!(text.contains("BROKEN") && text.contains("everything"), "{text}");
     // A newer dump that is whole; the check of another tenant says nothing of this one.
     site.back_up(&[]);
-    assert_eq!(standing(&site, "shop", 0)["standing"], "ok");
+    assert_eq!(standing(&site, "shop", 3)["standing"], "ok");
+    let told = site.run(&["status"]).run().exits(3);
+    assert!(
+        told.stdout.contains("problem: lifeboat verify found: "),
+        "the older one is still damaged: {told}"
+    );
+    // A check of something else, or one that reads nothing, does not end that.
+    verify(&site, &["--tenant", "shop", "--quick"]).ok();
+    verify(&site, &["--quick"]).ok();
+    let told = site.run(&["status"]).run().exits(3);
+    assert!(told.stdout.contains("1 snapshot cannot be restored whole"), "{told}");
     flip_bit(&dump, 900);
     verify(&site, &[]).ok();
     assert_eq!(standing(&site, "shop", 0)["broken_dumps"], 0);
