@@ -22,6 +22,7 @@ pub mod filestore;
 pub mod http;
 pub mod installed;
 pub mod kube;
+pub mod long_history;
 pub mod ministack;
 pub mod odoo;
 pub mod outcome;

@@ -42,20 +42,33 @@ impl Site {
     /// A repository on S3, which answers within seconds or not at all.
     pub fn s3(cluster: &Cluster, s3: &S3, prefix: &str) -> Site {
         let site = Site { stored: s3.object(prefix), ..Site::empty(cluster) };
-        let keys = site.path("s3-keys");
+        let settings = site.reach(s3);
+        site.init(cluster, &s3.url(prefix), &settings);
+        site
+    }
+
+    /// A repository on S3 and a configuration, where there is no cluster: for what is read only.
+    pub fn s3_alone(s3: &S3, prefix: &str) -> Site {
+        let site = Site::bare(PathBuf::new());
+        let settings = site.reach(s3);
+        site.init_with(&s3.url(prefix), &settings);
+        site
+    }
+
+    /// How S3 is reached.
+    fn reach(&self, s3: &S3) -> Vec<String> {
+        let keys = self.path("s3-keys");
         let value = |name: &str| s3.env().into_iter().find(|(n, _)| n == name).unwrap().1;
         let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
         fs::write(&keys, format!("access_key_id = {id}\nsecret_access_key = {secret}\n")).unwrap();
         fs::set_permissions(&keys, PermissionsExt::from_mode(0o600)).unwrap();
-        let more = [
+        vec![
             format!("repository.endpoint={}", s3.endpoint()),
             "repository.allow_http=true".to_owned(),
             format!("repository.credentials_file={}", keys.display()),
             "repository.request_timeout=2s".to_owned(),
             "repository.retry_deadline=4s".to_owned(),
-        ];
-        site.init(cluster, &s3.url(prefix), &more);
-        site
+        ]
     }
 
     /// A repository elsewhere, reached with these settings (`repository.endpoint=...`).
@@ -66,9 +79,13 @@ impl Site {
     }
 
     fn empty(cluster: &Cluster) -> Site {
+        Site::bare(cluster.bin_dir().to_owned())
+    }
+
+    fn bare(bin_dir: PathBuf) -> Site {
         let dir = place::new_dir("site-");
         make_dir(&dir.path().join("odoo/filestore"));
-        Site { dir, env: Vec::new(), stored: PathBuf::new(), bin_dir: cluster.bin_dir().to_owned() }
+        Site { dir, env: Vec::new(), stored: PathBuf::new(), bin_dir }
     }
 
     fn init(&self, cluster: &Cluster, url: &str, more: &[String]) {
@@ -81,11 +98,15 @@ impl Site {
             "agent.listen=off".to_owned(), // many agents run at once here
         ];
         settings.extend_from_slice(more);
+        self.init_with(url, &settings);
+    }
+
+    fn init_with(&self, url: &str, settings: &[String]) {
         let data_dir = self.data_dir().display().to_string();
         let mut init =
             self.run(&["init", "--instance", "prod", "--repository", url, "--data-dir", &data_dir]);
         for setting in settings {
-            init = init.args(["--set".to_owned(), setting]);
+            init = init.args(["--set".to_owned(), setting.clone()]);
         }
         init.run().ok();
     }

@@ -87,6 +87,13 @@ impl Versioned {
         self.state().add(key, Some(data.into()));
     }
 
+    /// Stores a version that is so old.
+    pub fn write_before(&self, key: &str, data: impl Into<Bytes>, before: Duration) {
+        let mut state = self.state();
+        let at = state.now() - before;
+        state.add_at(key, Some(data.into()), at);
+    }
+
     /// Hides an object behind a delete marker.
     pub fn hide(&self, key: &str) {
         self.state().add(key, None);
@@ -117,9 +124,13 @@ impl State {
     }
 
     fn add(&mut self, key: &str, data: Option<Bytes>) -> String {
+        let at = self.now();
+        self.add_at(key, data, at)
+    }
+
+    fn add_at(&mut self, key: &str, data: Option<Bytes>, at: SystemTime) -> String {
         self.ids += 1;
         let id = format!("v{:08}", self.ids);
-        let at = self.now();
         self.content.entry(key.to_owned()).or_default().push(Kept { id: id.clone(), at, data });
         id
     }
@@ -239,7 +250,8 @@ impl S3 for Versioned {
         let (mut contents, mut folders) = (Vec::new(), Vec::new());
         let (mut last, mut is_truncated) = (String::new(), false);
         let state = self.state();
-        for (key, versions) in state.content.range(prefix.clone()..) {
+        let from = after.clone().max(prefix.clone());
+        for (key, versions) in state.content.range(from..) {
             let Some(rest) = key.strip_prefix(&prefix) else { break };
             let Some(Kept { id, at, data: Some(data) }) = versions.last() else { continue };
             let folder = delimiter.as_deref().and_then(|by| rest.split_once(by).map(|(name, _)| (name, by)));
@@ -284,7 +296,8 @@ impl S3 for Versioned {
         let (mut versions, mut markers) = (Vec::new(), Vec::new());
         let (mut last, mut is_truncated) = (None, false);
         let state = self.state();
-        'keys: for (key, kept) in state.content.range(prefix.clone()..) {
+        let from = key_marker.clone().unwrap_or_default().max(prefix.clone());
+        'keys: for (key, kept) in state.content.range(from..) {
             if !key.starts_with(&prefix) {
                 break;
             }

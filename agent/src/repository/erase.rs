@@ -17,6 +17,8 @@ use crate::store::UnfinishedUpload;
 
 /// Folders listed at a time.
 const LISTED_AT_ONCE: usize = 8;
+/// Objects of several folders that are deleted together; S3 takes as many in one request.
+const BATCH: usize = 1_000;
 
 /// What is deleted.
 #[derive(Clone, Debug, Default)]
@@ -86,13 +88,18 @@ impl Repository {
                 (keys.try_collect::<Vec<String>>().await, folder)
             })
             .buffered(LISTED_AT_ONCE);
+        let mut batch = Vec::new();
         while let Some((keys, folder)) = listed.next().await {
             match keys {
-                Ok(keys) => self.remove(keys, &mut erased).await?,
+                Ok(keys) => batch.extend(keys),
                 Err(e) => erased.failed.push((folder, e)),
+            }
+            while batch.len() >= BATCH {
+                self.remove(batch.drain(..BATCH).collect(), &mut erased).await?;
             }
         }
         drop(listed);
+        self.remove(batch, &mut erased).await?;
         let before = erased.objects;
         let wal = doomed.wal.iter().map(|name| layout::wal_object(self.instance(), name));
         self.remove(wal.collect(), &mut erased).await?;

@@ -12,6 +12,7 @@ mod lineage;
 mod page;
 mod plans;
 mod policy;
+mod requests;
 mod screen;
 mod words;
 
