@@ -20,6 +20,7 @@ pub mod pack;
 pub mod path;
 pub mod rehearsal;
 pub mod seal;
+pub mod seen_names;
 pub mod signature;
 pub mod suspicion;
 pub mod tombstone;

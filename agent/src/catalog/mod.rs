@@ -12,6 +12,7 @@ pub mod known_scratch;
 pub mod last_checkpoint;
 pub mod last_expire;
 pub mod last_verify;
+pub mod manifests;
 pub mod proven;
 pub mod runs;
 mod sqlite;

@@ -216,6 +216,11 @@ impl StateDir {
         state_dir.join(instance.as_str()).join(SUSPICION_DIR)
     }
 
+    /// What was read of the repository, of a directory that is not opened: manifests, and names of WAL.
+    pub fn known_repository_files_of(state_dir: &Path, instance: &InstanceName) -> [PathBuf; 2] {
+        ["manifests.zst", "wal-names"].map(|name| state_dir.join(instance.as_str()).join(name))
+    }
+
     /// The record of the last release checkpoint of this host.
     pub fn last_checkpoint_file(&self) -> PathBuf {
         self.dir.join(LAST_CHECKPOINT_FILE)

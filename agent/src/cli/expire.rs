@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::confirm::confirm;
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::pick::MARGIN;
+use crate::inventory::read_before::ReadBefore;
 use crate::inventory::target::ZonedTime;
 use crate::names::TenantName;
 use crate::postgres::connect::PostgresOptions;
@@ -121,6 +123,10 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         announcers: &announcers,
         expire: &config.expire,
         at,
+        known: match args.dry_run {
+            true => ReadBefore::open(config, &repository, &trust).await?.map(Arc::new),
+            false => None,
+        },
     };
     let stock = look::take(&repository, request, broken).await?;
     let looked = clock::instant();

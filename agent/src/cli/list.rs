@@ -90,7 +90,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let config = app.config()?;
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
-    let inventory = Inventory::take(&repository, &trust, &Wanted::default()).await?;
+    let inventory = Inventory::take_to_show(&config, &repository, &trust, &Wanted::default()).await?;
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     // Whose a snapshot is that is not believed cannot be known: it is always listed.
     let shown: Vec<Row> = in_order(&inventory)

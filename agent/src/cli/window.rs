@@ -62,7 +62,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let trust = args.trust.trust(&config)?;
     let repository = Repository::configured(&config).await?;
     let wanted = Wanted { wal: true, ..Wanted::default() };
-    let inventory = Inventory::take(&repository, &trust, &wanted).await?;
+    let inventory = Inventory::take_to_show(&config, &repository, &trust, &wanted).await?;
     let (verified, unknown) = remembered::recall(&config, &repository);
     let broken = remembered::broken(&inventory, &verified);
     let instance = window::instance(&inventory, &broken);

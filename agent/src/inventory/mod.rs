@@ -34,6 +34,7 @@ pub mod offered;
 pub mod pick;
 pub mod plan;
 pub mod reach;
+pub mod read_before;
 pub mod standing;
 pub mod take;
 pub mod target;

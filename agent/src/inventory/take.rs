@@ -1,18 +1,21 @@
 //! Taking an inventory: what the repository is asked for, and how much at once.
 //!
-//! Requests: two a snapshot that is asked for, and a listing of all WAL.
+//! Requests: two a snapshot that is asked for and not known yet, and a listing of all WAL.
 //! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use futures::{StreamExt, stream};
+use futures::{StreamExt, future, stream};
 
 use crate::archive::manifest::{Origin, SnapshotKind};
 use crate::archive::wal_name::NameTrust;
+use crate::config::Config;
 use crate::error::Result;
 use crate::inventory::needs::Graph;
 use crate::inventory::pick::Pick;
 use crate::inventory::reach::{StoredWal, Unknown};
+use crate::inventory::read_before::ReadBefore;
 use crate::inventory::{Inventory, Look, Part, Snapshot};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId};
@@ -68,29 +71,60 @@ impl Inventory {
     /// # Errors
     /// Those of the store; `NotFound` before the instance's first backup.
     pub async fn take(repository: &Repository, trust: &Trust, wanted: &Wanted) -> Result<Inventory> {
+        Inventory::taken(repository, trust, wanted, None).await
+    }
+
+    /// The same for what is only shown or planned: what this host read before is not read again ([`ReadBefore`]).
+    ///
+    /// # Errors
+    /// As [`Inventory::take`].
+    pub async fn take_to_show(
+        config: &Config,
+        repository: &Repository,
+        trust: &Trust,
+        wanted: &Wanted,
+    ) -> Result<Inventory> {
+        let known = ReadBefore::open(config, repository, trust).await?.map(Arc::new);
+        Inventory::taken(repository, trust, wanted, known.as_ref()).await
+    }
+
+    /// Takes it, beside what is `known`; and adds what is new to that.
+    ///
+    /// # Errors
+    /// As [`Inventory::take`].
+    pub async fn taken(
+        repository: &Repository,
+        trust: &Trust,
+        wanted: &Wanted,
+        known: Option<&Arc<ReadBefore>>,
+    ) -> Result<Inventory> {
         let origin = repository.origin().await?;
-        let ids = match &wanted.snapshots {
-            Which::Ids(ids) => ids.clone(),
-            Which::All => repository.snapshot_ids().await?.0,
-            Which::Kind(kind) => {
-                let (ids, _) = repository.snapshot_ids().await?;
-                ids.into_iter().filter(|id| id.kind() == kind.as_str()).collect()
+        let names = known.map(|known| known.names());
+        let names = NameTrust::new(&origin, trust.trusted()).with_seen(names);
+        let listed_wal = async {
+            if !wanted.wal {
+                return None;
             }
+            Some(list_wal(repository, &origin, trust, &names).await)
         };
-        let mut snapshots = looks(repository, &origin, trust, ids).await;
-        snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let looked = looked(repository, &origin, trust, &wanted.snapshots, known);
+        let (looked, wal) = future::join(looked, listed_wal).await;
+        let (snapshots, read) = looked?;
         let mut inventory = Inventory {
             instance: repository.instance().clone(),
             repository: repository.store().url().to_owned(),
             snapshots,
             wal: Part::NotAsked,
         };
-        if wanted.wal {
+        if let Some(wal) = wal {
             let known = inventory.believed().find_map(|s| Some(s.manifest.base()?.wal_segment_bytes));
             let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
-            inventory.wal = take_wal(repository, &origin, trust, known).await.into();
+            inventory.wal = wal.map(|(list, lineages)| stored_wal(list, lineages, known)).into();
         }
-        Ok(inventory)
+        match known {
+            Some(known) => Ok(known.keep(inventory, read).await),
+            None => Ok(inventory),
+        }
     }
 
     /// Reads the snapshots that this one needs for a whole restore, if they were not read yet.
@@ -141,6 +175,36 @@ impl Inventory {
     }
 }
 
+/// The snapshots that are asked for, by ID; and how many of them were read from the store.
+async fn looked(
+    repository: &Repository,
+    origin: &Origin,
+    trust: &Trust,
+    which: &Which,
+    known: Option<&Arc<ReadBefore>>,
+) -> Result<(Vec<(SnapshotId, Look)>, usize)> {
+    let mut ids = match (which, known) {
+        (Which::Ids(ids), _) => ids.clone(),
+        (_, Some(known)) => known.list(repository).await?,
+        (_, None) => repository.snapshot_ids().await?.0,
+    };
+    if let Which::Kind(kind) = which {
+        ids.retain(|id| id.kind() == kind.as_str());
+    }
+    let (mut snapshots, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
+    for id in ids {
+        match known.and_then(|known| known.take(&id)) {
+            Some(snapshot) => snapshots.push((id, Look::Believed(Box::new(snapshot)))),
+            None => unknown.push(id),
+        }
+    }
+    let read = looks(repository, origin, trust, unknown).await;
+    let believed = read.iter().filter(|(_, look)| look.believed().is_some()).count();
+    snapshots.extend(read);
+    snapshots.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok((snapshots, believed))
+}
+
 /// What becomes of looking at each.
 async fn looks(
     repository: &Repository,
@@ -167,19 +231,19 @@ impl<T> From<Result<T>> for Part<T> {
     }
 }
 
-/// The WAL that counts ([`Repository::wal`]), and what it says of every timeline.
+/// The WAL that counts ([`Repository::wal`]), and the ancestors of its timelines.
 ///
 /// # Errors
 /// Those of the store.
-async fn take_wal(
+async fn list_wal(
     repository: &Repository,
     origin: &Origin,
     trust: &Trust,
-    known_segment: Option<SegmentBytes>,
-) -> Result<StoredWal> {
-    let list = repository.wal(&NameTrust::new(origin, trust.trusted()), false).await?;
+    names: &NameTrust,
+) -> Result<(WalList, Lineages)> {
+    let list = repository.wal(names, false).await?;
     let lineages = repository.lineages(&list.lineages, origin, trust).await?;
-    Ok(stored_wal(list, lineages, known_segment))
+    Ok((list, lineages))
 }
 
 /// What a listing says of every timeline. `known_segment` is the size that a base backup states; without one

@@ -62,7 +62,7 @@ impl Measured {
     pub async fn take(config: &Config, trust: &Trust, now: Timestamp) -> Result<Measured> {
         let repository = Repository::configured(config).await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
-        let inventory = Inventory::take(&repository, trust, &wanted).await?;
+        let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
         let meta = layout::instance_meta(repository.instance());
         let born = repository.store().head(&meta).await?.map_or(Timestamp::UNIX_EPOCH, |info| info.modified);
         let (verified, not_remembered) = remembered::recall(config, &repository);

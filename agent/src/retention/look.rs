@@ -2,6 +2,7 @@
 //! others.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
@@ -17,6 +18,7 @@ use crate::clock::{Timestamp, earlier, later};
 use crate::config::{Class, Config, Expire, class_of};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
+use crate::inventory::read_before::ReadBefore;
 use crate::inventory::take::{Wanted, stored_wal};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
@@ -27,6 +29,7 @@ use crate::repository::snapshots::Trust;
 use crate::repository::suspicions::StoredSuspicion;
 use crate::repository::tampered::Deed;
 use crate::repository::wal::coverage::segment_bytes;
+use crate::repository::wal::{Lineages, WalList};
 use crate::repository::{Repository, layout};
 
 /// Holds that are named of those that are not known.
@@ -48,6 +51,8 @@ pub struct LookRequest<'a> {
     pub expire: &'a Expire,
     /// The time for which the plan is made, by the clock of this host.
     pub at: Timestamp,
+    /// What need not be read again; nothing of it where something is deleted.
+    pub known: Option<Arc<ReadBefore>>,
 }
 
 /// What is stored. `broken` are snapshots that a check found damaged.
@@ -59,8 +64,9 @@ pub async fn take(
     request: LookRequest<'_>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
-    let LookRequest { trust, evidence, tenants, named, announcers, expire, at } = request;
-    let mut inventory = Inventory::take(repository, trust, &Wanted::default()).await?;
+    let LookRequest { trust, evidence, tenants, named, announcers, expire, at, known } = request;
+    let wal = wal(repository, trust, known.as_ref()).await;
+    let mut inventory = Inventory::taken(repository, trust, &Wanted::default(), known.as_ref()).await?;
     inventory.read_unlisted(repository, trust).await?;
     let mut garbage = Garbage::default();
     let tampered = tampered(repository, announcers, &mut garbage).await?;
@@ -116,7 +122,7 @@ pub async fn take(
         not_believed: stock::not_believed(&inventory),
         unfinished,
         batches,
-        wal: wal(repository, trust, &inventory).await.into(),
+        wal: wal.map(|(list, lineages)| wal_stock(list, lineages, &inventory)).into(),
         releases,
         holds,
         not_removed,
@@ -175,10 +181,19 @@ impl<T> From<Result<T>> for Known<T> {
 }
 
 /// Every object of WAL: an inventory leaves out those that others cover.
-async fn wal(repository: &Repository, trust: &Trust, inventory: &Inventory) -> Result<WalStock> {
+async fn wal(
+    repository: &Repository,
+    trust: &Trust,
+    known: Option<&Arc<ReadBefore>>,
+) -> Result<(WalList, Lineages)> {
     let origin = repository.origin().await?;
-    let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
+    let names = NameTrust::new(&origin, trust.trusted()).with_seen(known.map(|known| known.names()));
+    let list = repository.wal(&names, true).await?;
     let lineages = repository.lineages(&list.lineages, &origin, trust).await?;
+    Ok((list, lineages))
+}
+
+fn wal_stock(list: WalList, lineages: Lineages, inventory: &Inventory) -> WalStock {
     let mut wal = WalStock::default();
     let size = segment_size(inventory, list.objects.iter().map(|object| &object.name));
     for object in &list.objects {
@@ -200,7 +215,7 @@ async fn wal(repository: &Repository, trust: &Trust, inventory: &Inventory) -> R
     let is_unknown = |id: &TimelineId| *id > TimelineId(1) && !wal.histories.contains_key(id);
     let unknown: Vec<TimelineId> = wal.items.iter().map(|item| item.timeline).filter(is_unknown).collect();
     wal.unknown.extend(unknown);
-    Ok(wal)
+    wal
 }
 
 /// The size of a segment, as a base backup states it; without one, as the names show it.

@@ -91,7 +91,7 @@ impl Status {
     pub async fn take(config: &Config, trust: &Trust, age_max: Duration) -> Result<Status> {
         let repository = Repository::configured(config).await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
-        let inventory = Inventory::take(&repository, trust, &wanted).await?;
+        let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
         let now = clock::now();
         let (verified, unknown) = remembered::recall(config, &repository);
         let broken = remembered::broken(&inventory, &verified);
