@@ -248,6 +248,7 @@ fn dump(filestore: &SnapshotId) -> Facts {
         database_bytes: 200_000_000,
         owner: "odoo".to_owned(),
         warnings: Vec::new(),
+        cold: None,
         filestore: Some(FilestoreLink {
             snapshot: filestore.clone(),
             referenced: 20_000,

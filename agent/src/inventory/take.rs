@@ -74,7 +74,8 @@ impl Inventory {
         Inventory::taken(repository, trust, wanted, None).await
     }
 
-    /// The same for what is only shown or planned: what this host read before is not read again ([`ReadBefore`]).
+    /// The same for what is only shown or planned: what this host read before is not read again
+    /// ([`ReadBefore`]).
     ///
     /// # Errors
     /// As [`Inventory::take`].

@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 
 use crate::archive::manifest;
 use crate::clock::Timestamp;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::names::wal::SegmentBytes;
 use crate::names::{InstanceName, SnapshotId};
 use crate::repository::announced::Announced;
@@ -50,17 +50,26 @@ pub struct Tampered {
 }
 
 impl Repository {
-    /// Whether the store keeps versions. One that does not say is asked for them.
+    /// Whether the store keeps versions. One that does not say is asked for some: several servers know none.
     pub async fn keeps_versions(&self) -> bool {
         let store = self.store();
-        store.has_versions() && !matches!(store.versioning().await, Ok(Versioning::Off))
+        if !store.has_versions() {
+            return false;
+        }
+        match store.versioning().await {
+            Ok(found) => found != Versioning::Off,
+            Err(_) => {
+                let first = store.versions(&layout::instance_prefix(self.instance())).try_next().await;
+                !first.is_err_and(|e| e.kind() == Kind::Config)
+            }
+        }
     }
 
     /// Looks at the versions of everything below the folder `below`. `tombstones` are those that are
     /// believed; `size` is that of a segment.
     ///
     /// # Errors
-    /// `Denied` where a right is missing, `Config` where the server knows no versions; others of the store.
+    /// `Denied` where a right is missing; others of the store.
     pub async fn tampered(
         &self,
         below: &str,

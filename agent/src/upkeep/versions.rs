@@ -32,7 +32,7 @@ pub async fn check(
     let folder = layout::instance_prefix(repository.instance());
     let look = async {
         match repository.tampered(&folder, tombstones, size).await {
-            Err(e) if matches!(e.kind(), Kind::Denied | Kind::Config) => Ok(Err(e)),
+            Err(e) if e.kind() == Kind::Denied => Ok(Err(e)),
             looked => Ok(Ok(looked?)),
         }
     };
