@@ -159,10 +159,11 @@ impl LastVerify {
         let Some(run) = self.done.as_ref().filter(|run| run.wrong() > 0) else { return all };
         all.extend(run.first.iter().map(|what| format!("lifeboat verify found: {what}")));
         let (more, when) = (run.wrong().saturating_sub(run.first.len() as u64), clock::text(run.at));
-        let more = if more > 0 { format!("{more} more; ") } else { String::new() };
+        let more = if more > 0 { format!("{more} more were found; ") } else { String::new() };
+        let quick = if run.quick { " --quick" } else { "" };
         all.push(format!(
-            "{more}that was at {when}: run lifeboat verify, it names everything (runbooks/damaged-repository.md; if \
-             somebody did it, runbooks/stolen-credentials.md)"
+            "{more}the check was at {when}: lifeboat verify{quick} --json lists all (runbooks/damaged-repository.md; \
+             if somebody did it, runbooks/stolen-credentials.md)"
         ));
         all
     }

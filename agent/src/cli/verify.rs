@@ -41,8 +41,9 @@ const NAMED_MAX: usize = 25;
 /// repository; this host remembers what was found, for `lifeboat status`.
 ///
 /// Exit code 10: something is damaged (runbooks/damaged-repository.md). 6, 7 or 12: something could not be
-/// read, so nothing is known of it. 5: there is nothing to check. 3: everything is as it was stored, but
-/// something is missing in it, or objects have our names that no trusted key signed.
+/// read, so nothing is known of it. 5: there is nothing to check: nothing was stored, or all was deleted. 3:
+/// no damage, but read each `problem:` line: files or WAL are missing, objects were deleted or written again,
+/// or have our names and no trusted signature.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -280,11 +281,11 @@ fn text(report: &Report) -> String {
         let _ = writeln!(out, "not read: the content of {not_read}; lifeboat verify reads it");
         if report.covered.everything && !report.versions_checked {
             out.push_str(
-                "not checked: whether objects were written again with as many bytes: the store shows no versions\n",
+                "not checked: whether objects were replaced by others of the same size (no versions could be read)\n",
             );
         }
         if report.verdict().is_ok() && report.skipped.is_empty() {
-            out.push_str("nothing is wrong, as far as that was looked at\n");
+            out.push_str("nothing wrong was found; the content was not read\n");
         }
     } else {
         let (objects, bytes) = (counted(report.objects_checked, "object"), bytes_text(report.bytes_checked));

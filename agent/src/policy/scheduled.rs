@@ -152,12 +152,15 @@ fn cold(config: &Config, class: &Class) -> Vec<Finding> {
     let slow = slow.filter(|(_, cold, rto)| cold.ready_after > *rto);
     let told = slow.map(|(word, cold, rto)| {
         let text = format!(
-            "rto = {}, but a {word} dump in {} can be read after {}: until the next backup it is the newest",
+            "rto = {}, but the {word} dump is in {} and can be read only {} after a request; until the next \
+             backup it is the newest",
             span(rto),
             cold.storage_class,
             span(cold.ready_after)
         );
-        let next = format!("set cold.{word}.storage_class to one that can be read at once, or a longer rto");
+        let next = format!(
+            "choose a storage class that can be read at once, and remove cold.{word}.ready_after; or set a longer rto"
+        );
         Finding::new("storage", Outcome::Fail, text).next(next)
     });
     told.collect()

@@ -183,8 +183,8 @@ fn older_broken(verify: &LastVerify, broken: &BTreeSet<&SnapshotId>) -> Option<S
     let run = verify.done.as_ref().filter(|run| run.findings == 0 && run.objects_not_checked > 0)?;
     let first = broken.first()?;
     Some(format!(
-        "{} cannot be restored whole, such as {first}: a check before {} found that, and no later one has read \
-         them; run lifeboat verify",
+        "{} cannot be restored whole, such as {first}: an earlier check found damage that the one at {} did not \
+         look for; run lifeboat verify",
         counted(broken.len() as u64, "snapshot"),
         clock::text(run.at)
     ))
@@ -201,7 +201,7 @@ fn unchecked(config: &Config, verify: &LastVerify, now: Timestamp) -> Option<Str
     let is_late = last < before;
     is_late.then(|| {
         let since = clock::text(last);
-        format!("the repository was not checked since {since}, although schedule.verify was due twice: does lifeboat-agent run, and does a check take longer than that?")
+        format!("the last check of the repository ended at {since}, although schedule.verify was due twice since: check that lifeboat-agent runs, and how long a check takes")
     })
 }
 

@@ -48,7 +48,8 @@ pub fn check(work: &Work, tasks: Vec<Task>, identities: &Identities, workers: us
         work.settle(task, outcome);
     });
     progress.stage("files in parts");
-    let cut = std::mem::take(&mut lock(&expected).cut);
+    let mut cut = std::mem::take(&mut lock(&expected).cut);
+    cut.retain(|cut| work.scope.cold(&cut.index_of).is_none());
     let bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
     each(work, cut, workers, |cut| assemble::check(work, cut, identities, &bad));
 }

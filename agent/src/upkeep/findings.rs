@@ -203,8 +203,11 @@ impl Report {
                 n => format!("{n} problems in {place}; the first: {first}"),
             };
             return Err(Error::new(Kind::Incomplete, what)
-                .effect("what was checked is as it was stored; what is missing in it cannot be restored")
-                .next("runbooks/damaged-repository.md: what each of these lines means")
+                .effect("no damage was found in what was checked; each problem line says what else is wrong")
+                .next(
+                    "runbooks/damaged-repository.md: what each line means; if somebody did it, \
+                     runbooks/stolen-credentials.md",
+                )
                 .safe("nothing was changed"));
         }
         Ok(())

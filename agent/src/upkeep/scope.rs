@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 
-use crate::archive::manifest::{self, Manifest, Origin};
+use crate::archive::manifest::{self, ColdFacts, Manifest, Origin};
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
@@ -144,6 +144,12 @@ impl Scope {
             self.chosen.extend(needed.into_iter().filter(|id| self.manifests.contains_key(id)));
         }
         Ok(())
+    }
+
+    /// The storage class of its packs, if they cannot be read before somebody has requested them.
+    pub fn cold(&self, id: &SnapshotId) -> Option<&ColdFacts> {
+        let cold = self.manifests.get(id)?.dump()?.cold.as_ref()?;
+        (cold.ready_after_seconds > 0).then_some(cold)
     }
 
     /// A believed snapshot, for its place in time.

@@ -1,4 +1,5 @@
-//! Tombstones: each is signed by a key that is trusted, and names nothing that expire would still keep.
+//! Tombstones: each is signed by a key that is trusted, and names nothing younger than its window or
+//! grace.
 //!
 //! Whoever has a signing key can announce anything. Expire deletes nothing of that, since it decides again
 //! before it deletes, but it runs once a day: here it is told at once.

@@ -126,7 +126,6 @@ pub async fn run(
         warnings.extend(gaps.warnings);
     }
     let mut tasks = tasks(&scope);
-    tasks.retain(|task| !is_cold(&scope, task, &findings));
     let all = (tasks.len() + wal.len()) as u64;
     let bytes_of = |tasks: &[Task], wal: &[WalTask]| {
         tasks.iter().map(|task| task.object.bytes).sum::<u64>()
@@ -140,6 +139,21 @@ pub async fn run(
         tasks = sample(&repository, &scope, tasks, percent);
         wal = wal::sample(wal, percent);
     }
+    // What would have to be requested first is looked for, and not read.
+    let (mut cold, read) = (Vec::new(), std::mem::take(&mut tasks));
+    for task in read {
+        match task.object.name.starts_with(pack::FOLDER) && scope.cold(&task.snapshot).is_some() {
+            true => cold.push(task),
+            false => tasks.push(task),
+        }
+    }
+    let ids: BTreeSet<&SnapshotId> = cold.iter().map(|task| &task.snapshot).collect();
+    for id in ids.into_iter().filter(|_| !request.quick) {
+        let class = scope.cold(id).map_or("", |cold| cold.storage_class.as_str());
+        findings
+            .skip(id.as_str(), format!("its packs are in storage class {class}: their content was not read"));
+    }
+    let cold = sample(&repository, &scope, cold, 0.0);
     progress.stage(format!("{} objects", tasks.len() + wal.len()));
     let bytes = bytes_of(&tasks, &wal);
     if request.identities.is_none() {
@@ -173,6 +187,7 @@ pub async fn run(
             Some(identities) => deep::check(&shared, tasks, &identities, workers, bytes),
             None => each(&shared, tasks, workers, |task| shared.check(task)),
         }
+        each(&shared, cold, workers, |task| shared.check_size(task));
         each(&shared, wal, workers, |task| shared.check_wal(task));
         shared.judge_partial()
     })
@@ -270,16 +285,6 @@ fn tasks(scope: &Scope) -> Vec<Task> {
     chosen
         .flat_map(|m| m.objects.iter().map(|o| Task { snapshot: m.id.clone(), object: o.clone() }))
         .collect()
-}
-
-/// Whether an object cannot be read before somebody has requested it from the store. Such ones are named by
-/// snapshot.
-fn is_cold(scope: &Scope, task: &Task, findings: &Findings) -> bool {
-    let dump = scope.manifests.get(&task.snapshot).and_then(|manifest| manifest.dump());
-    let cold = dump.and_then(|dump| dump.cold.as_ref()).filter(|cold| cold.ready_after_seconds > 0);
-    let Some(cold) = cold.filter(|_| task.object.name.starts_with(pack::FOLDER)) else { return false };
-    findings.skip(task.snapshot.as_str(), format!("its packs are in storage class {}", cold.storage_class));
-    true
 }
 
 /// So many percent, at random, and every object that is not listed with its size.

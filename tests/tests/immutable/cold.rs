@@ -92,10 +92,25 @@ fn what_is_archived_says_how_it_can_be_read_and_is_restored_after_that() {
     small_tenant(&cluster, &site.data_dir(), "shop", 5);
     site.backup(&[]).run().ok();
     let policy = site.run(&["policy", "check"]).run();
-    assert!(policy.stdout.contains("dump in DEEP_ARCHIVE can be read after 12h"), "{policy}");
+    assert!(policy.stdout.contains("dump is in DEEP_ARCHIVE and can be read only 12h after"), "{policy}");
     // Nothing is damaged, and what was not read is named.
     let verify = site.run(&["verify"]).run().ok();
     assert!(verify.stdout.contains("its packs are in storage class DEEP_ARCHIVE"), "{verify}");
+    // One that is gone is missed, by a full check and a quick one.
+    let packs = || -> Vec<String> {
+        let all = classes(&server, "p/instances/").into_iter();
+        all.filter(|(_, class)| class == "DEEP_ARCHIVE").map(|(key, _)| key).collect()
+    };
+    server.expect("DELETE", &format!("/{}", packs()[0]), &[], "");
+    for check in [&["verify"][..], &["verify", "--quick"]] {
+        let said = site.run(check).run().exits(10);
+        assert!(said.stdout.contains("it is missing"), "{said}");
+    }
+    let markers = server.expect("GET", "?versions&prefix=p/instances/", &[], "");
+    let marker = markers.split("<DeleteMarker>").nth(1).unwrap();
+    let marker = marker.split_once("<VersionId>").unwrap().1.split_once('<').unwrap().0;
+    server.expect("DELETE", &format!("/{}?versionId={marker}", packs()[0]), &[], "");
+    site.run(&["verify"]).run().ok();
     let restore = || {
         site.run(&[
             "restore",
@@ -112,11 +127,7 @@ fn what_is_archived_says_how_it_can_be_read_and_is_restored_after_that() {
     assert!(refused.code == Some(7), "{refused}");
     refused.says("its storage class must be brought back first");
     // A person requests it, and it takes a while.
-    let packs: Vec<String> = classes(&server, "p/instances/")
-        .into_iter()
-        .filter(|(_, class)| class == "DEEP_ARCHIVE")
-        .map(|(key, _)| key)
-        .collect();
+    let packs = packs();
     let body = "<RestoreRequest><Days>1</Days></RestoreRequest>";
     for key in &packs {
         let (status, answer) = server.ask("POST", &format!("/{key}?restore"), &[], body);
