@@ -76,7 +76,7 @@ fn what_somebody_did_is_told_after_the_next_run_until_it_is_repaired() {
     until_told(&address, "lifeboat_job_exit_code{job=\"verify\"} 0", &agent);
     // The content of what was named was not read again.
     let told = site.run(&["status"]).run().exits(3);
-    assert!(told.stdout.contains("no later one has read them; run lifeboat verify"), "{told}");
+    assert!(told.stdout.contains("did not look for; run lifeboat verify"), "{told}");
     site.run(&["verify"]).run().ok();
     site.run(&["status"]).run().ok();
     until_told(&address, "lifeboat_verify_broken 0", &agent);
@@ -89,7 +89,7 @@ fn what_somebody_did_is_told_after_the_next_run_until_it_is_repaired() {
     last["done"]["at"] = "2026-01-01T00:00:00Z".into();
     std::fs::write(&file, last.to_string()).unwrap();
     let late = site.run(&["status"]).run().exits(3);
-    assert!(late.stdout.contains("the repository was not checked since 2026-01-01T00:00:00Z"), "{late}");
+    assert!(late.stdout.contains("the last check of the repository ended at 2026-01-01T00:00:00Z"), "{late}");
     site.run(&["verify", "--quick"]).run().ok();
     site.run(&["status"]).run().ok();
 }
