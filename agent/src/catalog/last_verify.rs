@@ -202,7 +202,7 @@ mod tests {
         let problems = last.problems();
         assert_eq!(problems.len(), FIRST_MAX + 1);
         assert!(
-            problems[0].chars().count() < 500 && problems[FIRST_MAX].starts_with("2 more; "),
+            problems[0].chars().count() < 500 && problems[FIRST_MAX].starts_with("2 more were found; "),
             "{problems:?}"
         );
         let line = last.line().unwrap();
