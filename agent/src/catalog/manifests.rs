@@ -64,7 +64,7 @@ fn read_whole(file: &Path, key: Sha256) -> Result<HashMap<SnapshotId, (About, Ma
     let damaged = |e| Error::new(Kind::Io, format!("{} is damaged", file.display())).because(e);
     let decoder = zstd::Decoder::new(disk::open(file)?).map_err(failed)?;
     let mut input = BufReader::with_capacity(256 << 10, decoder.take(MANIFESTS_BYTES_MAX));
-    let mut found = HashMap::new();
+    let (mut found, mut ids) = (HashMap::new(), HashSet::new());
     let (mut line, mut manifest) = (Vec::new(), Vec::new());
     input.read_until(b'\n', &mut line).map_err(failed)?;
     if line.trim_ascii_end() != key.to_string().as_bytes() {
@@ -78,7 +78,8 @@ fn read_whole(file: &Path, key: Sha256) -> Result<HashMap<SnapshotId, (About, Ma
         }
         input.read_until(b'\n', &mut manifest).map_err(failed)?;
         let about: About = serde_json::from_slice(&line).map_err(damaged)?;
-        let manifest = Manifest::reread(&manifest)?;
+        let mut manifest = Manifest::reread(&manifest)?;
+        manifest.share_ids(&mut ids);
         found.insert(manifest.id.clone(), (about, manifest));
     }
 }

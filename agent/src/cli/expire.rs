@@ -206,7 +206,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
         print::err(&problem);
     }
     let mut json = shown.json();
-    json["locks"] = locks_json(&locks);
+    json.add("locks", locks_json(&locks));
     let Some(applied) = applied? else {
         remember_end(config, came_to);
         let text = || format!("{}nothing is to be announced or deleted now", locks_text(&locks));
@@ -219,7 +219,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     came_to.failed = applied.erased.failed.len();
     came_to.pending += usize::from(applied.announced.is_some());
     remember_end(config, came_to);
-    json["done"] = done_json(&applied);
+    json.add("done", done_json(&applied));
     let text = || locks_text(&locks) + &done_text(&applied, &phases, config.expire.grace);
     app.print(&json, text)?;
     Ok(if applied.erased.failed.is_empty() { known } else { Done::Incomplete })

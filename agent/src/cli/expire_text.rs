@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::screen::{Text, Tone};
@@ -48,17 +49,31 @@ pub struct Shown<'a> {
     pub cold: BTreeMap<SnapshotId, ColdRead>,
 }
 
+/// The same for programs. The plan may have a hundred thousand entries: it is written as it is.
+#[derive(Serialize)]
+pub struct ShownJson<'a> {
+    plan: &'a ExpiryPlan,
+    #[serde(flatten)]
+    rest: Value,
+}
+
+impl ShownJson<'_> {
+    /// Adds what became of it.
+    pub fn add(&mut self, name: &str, value: Value) {
+        self.rest[name] = value;
+    }
+}
+
 impl Shown<'_> {
     /// For programs.
-    pub fn json(&self) -> Value {
+    pub fn json(&self) -> ShownJson<'_> {
         let phases = self.phases;
-        json!({
+        let rest = json!({
             "instance": self.config.instance,
             "repository": self.repository,
             "frees_bytes": self.plan.bytes(),
             "not_known": self.unknown,
             "not_believed": self.not_believed,
-            "plan": self.plan,
             "locked_until": self.locked,
             "deletes": {
                 "snapshots": phases.snapshots,
@@ -73,7 +88,8 @@ impl Shown<'_> {
             "next": phases.next,
             "costs": self.costs,
             "cold": self.cold,
-        })
+        });
+        ShownJson { plan: self.plan, rest }
     }
 
     /// For people.

@@ -56,15 +56,23 @@ fn done(written: std::io::Result<()>) -> Result<()> {
 
 /// Writes one JSON value and a newline to standard output.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value)
+    let mut text = serde_json::to_string_pretty(value)
         .map_err(|e| Error::new(Kind::Internal, "cannot write the result as JSON").because(e))?;
     // JSON escapes what ASCII has of these; of the others nothing reaches a terminal, either.
-    let escape = |c: char| match is_control(c) && c != '\n' {
-        true => format!("\\u{:04x}", u32::from(c)),
-        false => c.to_string(),
-    };
+    // A plan has megabytes: it is copied only where something is to be escaped.
+    let is_escaped = |c: char| is_control(c) && c != '\n';
+    if text.contains(is_escaped) {
+        let escape = |c: char| match is_escaped(c) {
+            true => format!("\\u{:04x}", u32::from(c)),
+            false => c.to_string(),
+        };
+        text = text.chars().map(escape).collect();
+    }
     // The same value, without a command for a runner.
-    out(&text.chars().map(escape).collect::<String>().replace("##", "#\\u0023"))
+    if text.contains("##") {
+        text = text.replace("##", "#\\u0023");
+    }
+    write_out(&text)
 }
 
 /// Writes commands for the runner of a pipeline to standard output, as they are. Whoever makes them escapes

@@ -10,13 +10,19 @@ pub const SHOWN_CHARS_MAX: usize = 300;
 /// One line of ours, whatever it contains: control characters, and those that change the direction of text,
 /// are escaped.
 pub fn printable(line: &str) -> String {
+    if !line.contains(is_control) {
+        return line.to_owned();
+    }
     let escape = |c: char| if is_control(c) { c.escape_unicode().collect() } else { c.to_string() };
     line.chars().map(escape).collect()
 }
 
 /// A text of several lines of ours, each [`printable`].
 pub fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+    match text.contains(|c| is_control(c) && c != '\n') {
+        true => text.split('\n').map(printable).collect::<Vec<_>>().join("\n"),
+        false => text.to_owned(),
+    }
 }
 
 /// A printed text without commands for the runner of a pipeline, which reads them out of every line that a

@@ -4,7 +4,7 @@
 //! A whole restore needs what is in the graph, and nothing else. Whatever deletes, copies, keeps or checks
 //! snapshots asks here.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -18,80 +18,125 @@ use crate::repository::snapshots::Trust;
 /// Manifests fetched at a time.
 const MANIFESTS_AT_ONCE: usize = 16;
 
-/// What one snapshot needs itself.
+/// What one snapshot needs itself, by place in [`Graph::names`].
 #[derive(Clone, Debug, Default)]
 struct Direct {
     /// A dump's filestore.
-    filestore: Option<SnapshotId>,
+    filestore: Option<u32>,
     /// Whose indexes give the list of files; an index of its own is not here.
-    indexes: Vec<SnapshotId>,
+    indexes: Vec<u32>,
     /// Whose packs hold content.
-    packs: Vec<SnapshotId>,
+    packs: Vec<u32>,
 }
 
-/// The believed snapshots, and what each needs.
+/// The believed snapshots, and what each needs. Filestores name hundreds of others, so names are numbers
+/// here.
 #[derive(Clone, Debug, Default)]
-pub struct Graph(BTreeMap<SnapshotId, Direct>);
+pub struct Graph {
+    /// Each snapshot that is believed or needed, in order.
+    names: Vec<SnapshotId>,
+    /// What each of them needs; `None` of one that is not believed.
+    direct: Vec<Option<Direct>>,
+}
 
 impl Graph {
     /// The graph of these manifests.
     pub fn of<'a>(manifests: impl IntoIterator<Item = &'a Manifest>) -> Graph {
-        let mut graph = Graph::default();
+        let manifests: Vec<&Manifest> = manifests.into_iter().collect();
+        let mut found: HashSet<&SnapshotId> = HashSet::new();
+        for manifest in &manifests {
+            found.insert(&manifest.id);
+            found.extend(manifest.link().map(|link| &link.snapshot));
+            let filestore = manifest.filestore();
+            found.extend(filestore.iter().flat_map(|facts| facts.index_chain.iter().chain(&facts.sources)));
+            found.extend(manifest.base().iter().flat_map(|facts| &facts.chain));
+        }
+        let mut names: Vec<&SnapshotId> = found.into_iter().collect();
+        names.sort_unstable();
+        let place: HashMap<&SnapshotId, u32> = names.iter().copied().zip(0..).collect();
+        let places = |ids: &[SnapshotId]| ids.iter().map(|id| place[id]).collect::<Vec<u32>>();
+        let mut direct = vec![None; names.len()];
         for manifest in manifests {
-            let link = manifest.link();
-            let mut direct =
-                Direct { filestore: link.map(|link| link.snapshot.clone()), ..Direct::default() };
+            let mut own =
+                Direct { filestore: manifest.link().map(|link| place[&link.snapshot]), ..Direct::default() };
             if let Some(filestore) = manifest.filestore() {
-                direct.indexes = filestore.index_chain.clone();
-                direct.packs = filestore.sources.clone();
+                own.indexes = places(&filestore.index_chain);
+                own.packs = places(&filestore.sources);
             }
             if let Some(base) = manifest.base() {
-                direct.packs = base.chain.clone(); // each has an index of its own
+                own.packs = places(&base.chain); // each has an index of its own
             }
-            graph.0.insert(manifest.id.clone(), direct);
+            direct[place[&manifest.id] as usize] = Some(own);
         }
-        graph
+        Graph { names: names.into_iter().cloned().collect(), direct }
+    }
+
+    fn place(&self, id: &SnapshotId) -> Option<u32> {
+        self.names.binary_search(id).ok().map(|place| place as u32)
+    }
+
+    fn direct(&self, place: u32) -> Option<&Direct> {
+        self.direct[place as usize].as_ref()
+    }
+
+    /// The places of all that this one needs, itself included, in order.
+    fn needed(&self, place: u32) -> Vec<u32> {
+        let mut needed = vec![place];
+        // A dump names its filestore; that names all that it needs itself.
+        let filestore = self.direct(place).and_then(|direct| direct.filestore);
+        needed.extend(filestore);
+        for direct in [Some(place), filestore].into_iter().flatten().filter_map(|one| self.direct(one)) {
+            needed.extend(direct.indexes.iter().chain(&direct.packs));
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        needed
+    }
+
+    fn name(&self, place: u32) -> SnapshotId {
+        self.names[place as usize].clone()
     }
 
     /// The snapshots that `id` cannot be restored without, itself included, whether they exist or not.
     pub fn needs(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
-        let mut needs = BTreeSet::from([id.clone()]);
-        // A dump names its filestore; that names all that it needs itself.
-        let filestore = self.0.get(id).and_then(|direct| direct.filestore.as_ref());
-        needs.extend(filestore.cloned());
-        for one in [Some(id), filestore].into_iter().flatten() {
-            let direct = self.0.get(one);
-            needs.extend(
-                direct.into_iter().flat_map(|direct| direct.indexes.iter().chain(&direct.packs)).cloned(),
-            );
+        match self.place(id) {
+            Some(place) => self.needed(place).into_iter().map(|place| self.name(place)).collect(),
+            None => BTreeSet::from([id.clone()]),
         }
-        needs
     }
 
     /// Those of them that are missing or not believed.
     pub fn lacks(&self, id: &SnapshotId) -> Vec<SnapshotId> {
-        self.needs(id).into_iter().filter(|needed| !self.0.contains_key(needed)).collect()
+        let Some(place) = self.place(id) else { return vec![id.clone()] };
+        let lacked = self.needed(place).into_iter().filter(|place| self.direct(*place).is_none());
+        lacked.map(|place| self.name(place)).collect()
+    }
+
+    /// The believed ones, each with its place.
+    fn believed(&self) -> impl Iterator<Item = (u32, &Direct)> {
+        (0..).zip(&self.direct).filter_map(|(place, direct)| Some((place, direct.as_ref()?)))
     }
 
     /// Believed snapshots other than `id` that need it.
     pub fn dependents(&self, id: &SnapshotId) -> BTreeSet<SnapshotId> {
-        let needs = |other: &&SnapshotId| *other != id && self.needs(other).contains(id);
-        self.0.keys().filter(needs).cloned().collect()
+        let Some(own) = self.place(id) else { return BTreeSet::new() };
+        let needs = |other: u32| other != own && self.needed(other).binary_search(&own).is_ok();
+        self.believed().filter(|(other, _)| needs(*other)).map(|(other, _)| self.name(other)).collect()
     }
 
     /// The snapshots that cannot be restored whole without object `name` of snapshot `id`, which is one of
     /// them.
     pub fn lost_with(&self, id: &SnapshotId, name: &str) -> Vec<SnapshotId> {
-        let lost = |(other, direct): &(&SnapshotId, &Direct)| {
+        let Some(own) = self.place(id) else { return vec![id.clone()] };
+        let lost = |(other, direct): &(u32, &Direct)| {
             // What is a dump's own is no other's; what of a filestore is, its dump loses as well.
-            let files = direct.filestore.as_ref().and_then(|filestore| self.0.get(filestore));
-            let uses = files.unwrap_or(direct);
-            *other == id
-                || (name == index::NAME && uses.indexes.contains(id))
-                || (name.starts_with("packs/") && uses.packs.contains(id))
+            let uses = direct.filestore.and_then(|filestore| self.direct(filestore)).unwrap_or(direct);
+            *other == own
+                || (name == index::NAME && uses.indexes.contains(&own))
+                || (name.starts_with("packs/") && uses.packs.contains(&own))
         };
         let mut lost: BTreeSet<SnapshotId> =
-            self.0.iter().filter(lost).map(|(other, _)| other.clone()).collect();
+            self.believed().filter(lost).map(|(other, _)| self.name(other)).collect();
         lost.insert(id.clone());
         lost.into_iter().collect()
     }

@@ -13,7 +13,7 @@ use crate::archive::seen_names::SeenNames;
 use crate::catalog::manifests::{self, About, Mark};
 use crate::catalog::state::StateDir;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
 use crate::repository::snapshots::Trust;
@@ -108,13 +108,13 @@ impl ReadBefore {
     /// Keeps what is believed of this inventory, which was `read` from the store as far as that says. Where
     /// this host cannot keep it, the next command reads it again.
     pub(super) async fn keep(self: &Arc<ReadBefore>, inventory: Inventory, read: usize) -> Inventory {
+        if read == 0 {
+            return inventory;
+        }
         let known = self.clone();
         let keep = move || {
             let kept = || inventory.believed().filter_map(|one| Some((known.about(one)?, &one.manifest)));
-            if read > 0 {
-                noted(manifests::write(&known.files[0], known.key, kept()));
-            }
-            known.keep_names();
+            noted(manifests::write(&known.files[0], known.key, kept()));
             inventory
         };
         match tokio::task::spawn_blocking(keep).await {
@@ -123,10 +123,17 @@ impl ReadBefore {
         }
     }
 
-    fn keep_names(&self) {
-        if let Some(names) = self.names.to_keep() {
-            noted(manifests::write_names(&self.files[1], self.key, &names));
-        }
+    /// Keeps the names of WAL that were checked.
+    pub async fn keep_names(&self) {
+        let (Some(names), key, file) = (self.names.to_keep(), self.key, self.files[1].clone()) else {
+            return;
+        };
+        let keep = move || noted(manifests::write_names(&file, key, &names));
+        noted(
+            tokio::task::spawn_blocking(keep)
+                .await
+                .map_err(|e| Error::new(Kind::Internal, "keeping names panicked").because(e)),
+        );
     }
 
     fn about(&self, one: &Snapshot) -> Option<About> {

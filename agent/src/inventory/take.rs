@@ -3,7 +3,7 @@
 //! Requests: two a snapshot that is asked for and not known yet, and a listing of all WAL.
 //! Memory: some 2 KiB a snapshot, 300 bytes a WAL object while they are listed, 40 bytes after that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, future, stream};
@@ -117,6 +117,9 @@ impl Inventory {
             snapshots,
             wal: Part::NotAsked,
         };
+        if let (Some(known), Some(_)) = (known, &wal) {
+            known.keep_names().await;
+        }
         if let Some(wal) = wal {
             let known = inventory.believed().find_map(|s| Some(s.manifest.base()?.wal_segment_bytes));
             let known = known.and_then(|bytes| SegmentBytes::try_from(bytes).ok());
@@ -163,6 +166,9 @@ impl Inventory {
             let listed =
                 |id: &SnapshotId| self.snapshots.binary_search_by(|(known, _)| known.cmp(id)).is_ok();
             let ids: BTreeSet<SnapshotId> = lacking.filter(|id| !listed(id)).collect();
+            if ids.is_empty() {
+                break;
+            }
             let mut found = looks(repository, &origin, trust, ids.into_iter().collect()).await;
             found.retain(|(_, look)| !matches!(look, Look::Unfinished));
             self.add(found);
@@ -213,6 +219,7 @@ async fn looks(
     trust: &Trust,
     ids: Vec<SnapshotId>,
 ) -> Vec<(SnapshotId, Look)> {
+    let mut shared = HashSet::new();
     let look = |id: SnapshotId| async move {
         let look = match repository.dated_manifest(&id, origin, trust).await {
             Ok((manifest, stored_at)) => Look::Believed(Box::new(Snapshot::new(manifest, stored_at))),
@@ -220,7 +227,13 @@ async fn looks(
         };
         (id, look)
     };
-    stream::iter(ids).map(look).buffered(MANIFESTS_AT_ONCE).collect().await
+    let share = |(id, mut look): (SnapshotId, Look)| {
+        if let Look::Believed(snapshot) = &mut look {
+            snapshot.manifest.share_ids(&mut shared);
+        }
+        (id, look)
+    };
+    stream::iter(ids).map(look).buffered(MANIFESTS_AT_ONCE).map(share).collect().await
 }
 
 impl<T> From<Result<T>> for Part<T> {

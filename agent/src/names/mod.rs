@@ -5,6 +5,7 @@ pub mod wal;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +20,13 @@ pub const STAGING_SUFFIX: &str = ".lifeboat-incomplete";
 
 macro_rules! text_name {
     ($name:ident, $what:literal, $doc:literal) => {
+        text_name!($name(String), $what, $doc);
+    };
+    ($name:ident($text:ty), $what:literal, $doc:literal) => {
         #[doc = $doc]
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name($text);
 
         impl $name {
             /// The name as text.
@@ -39,7 +43,7 @@ macro_rules! text_name {
             type Err = Error;
             fn from_str(text: &str) -> Result<Self> {
                 match Self::rule(text) {
-                    None => Ok(Self(text.to_owned())),
+                    None => Ok(Self(text.into())),
                     Some(why) => {
                         Err(Error::new(Kind::Usage, format!("{} {:?} {why}", $what, truncated(text))))
                     }
@@ -54,7 +58,7 @@ macro_rules! text_name {
         }
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.as_str().to_owned()
             }
         }
     };
@@ -81,9 +85,10 @@ text_name!(
     "What people call a hold: 1-64 of `a-z 0-9 . _ -`, starting with a letter or digit; part of keys."
 );
 text_name!(
-    SnapshotId,
+    SnapshotId(Arc<str>),
     "snapshot ID",
-    "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys."
+    "`<UTC second>-<kind>-<8 hex digits>`, as in `20261120T015812Z-dump-4f3a9c1e`: sorts by time, part of keys. \
+     Clones share their memory: filestores name hundreds of others."
 );
 
 /// A count with its noun: `1 file`, `7 files`. `one` is the singular; the plural takes an s.
@@ -205,7 +210,7 @@ impl SnapshotId {
     pub fn new(begun: Timestamp, kind: &str) -> SnapshotId {
         let time = begun.strftime("%Y%m%dT%H%M%SZ");
         let micros = begun.as_microsecond().rem_euclid(1_000_000);
-        SnapshotId(format!("{time}-{kind}-{micros:05x}{}", &random_hex(2)[..3]))
+        SnapshotId(format!("{time}-{kind}-{micros:05x}{}", &random_hex(2)[..3]).into())
     }
 
     /// The kind in the ID, for instance `dump`. The manifest decides.

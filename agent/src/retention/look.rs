@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::future;
+
 use super::garbage::{Garbage, Piece, Sort};
 use super::hold::Hold;
 use super::rule::{Period, Rule, Rules};
@@ -65,8 +67,13 @@ pub async fn take(
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
 ) -> Result<Stock> {
     let LookRequest { trust, evidence, tenants, named, announcers, expire, at, known } = request;
-    let wal = wal(repository, trust, known.as_ref()).await;
-    let mut inventory = Inventory::taken(repository, trust, &Wanted::default(), known.as_ref()).await?;
+    let wanted = Wanted::default();
+    let inventory = Inventory::taken(repository, trust, &wanted, known.as_ref());
+    let (inventory, wal) = future::join(inventory, wal(repository, trust, known.as_ref())).await;
+    let mut inventory = inventory?;
+    if let Some(known) = &known {
+        known.keep_names().await;
+    }
     inventory.read_unlisted(repository, trust).await?;
     let mut garbage = Garbage::default();
     let tampered = tampered(repository, announcers, &mut garbage).await?;

@@ -16,6 +16,7 @@ mod keep;
 pub mod look;
 #[cfg(test)]
 mod model;
+mod needs_of_needs;
 pub mod phases;
 pub mod plan;
 pub mod promised;

@@ -1,11 +1,12 @@
 //! What the rules look at: everything that is stored, with the times of the store. Plain values; nothing here
 //! reads anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use serde::Serialize;
 
+use super::needs_of_needs;
 use crate::archive::manifest::{ColdFacts, SnapshotKind};
 use crate::archive::wal::WalName;
 use crate::archive::wal_history::Ancestor;
@@ -253,19 +254,15 @@ pub fn items(inventory: &Inventory, broken: &BTreeSet<SnapshotId>, tampered: &[T
     let there: BTreeSet<SnapshotId> = there.chain(tampered.iter().map(|(id, _)| id.clone())).collect();
     let whole = |id: &SnapshotId| {
         let lacks = graph.lacks(id);
-        let whole = lacks.is_empty() && graph.needs(id).is_disjoint(broken);
+        let whole = lacks.is_empty() && (broken.is_empty() || graph.needs(id).is_disjoint(broken));
         (whole, lacks.iter().all(|id| there.contains(id)))
     };
     let mut items: Vec<Item> =
         inventory.believed().map(|one| item(one, &graph, whole(&one.manifest.id))).collect();
     items.sort_by(|a, b| (a.stored_at, &a.id).cmp(&(b.stored_at, &b.id)));
     // What a dump's missing files are held in needs more itself.
-    let known: HashMap<SnapshotId, BTreeSet<SnapshotId>> =
-        items.iter().map(|item| (item.id.clone(), item.needs.clone())).collect();
-    for item in &mut items {
-        let more: Vec<&SnapshotId> = item.needs.iter().filter_map(|id| known.get(id)).flatten().collect();
-        item.needs.extend(more.into_iter().cloned().collect::<Vec<_>>());
-    }
+    let mut needs: Vec<_> = items.iter_mut().map(|item| (item.id.clone(), &mut item.needs)).collect();
+    needs_of_needs::add(&mut needs);
     items
 }
 

@@ -25,6 +25,9 @@ pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<Str
 /// The snapshots that cannot be restored whole, as far as remembered: they were found broken, or they need
 /// one whose own objects were.
 pub fn broken<'a>(inventory: &'a Inventory, verified: &Verified) -> BTreeSet<&'a SnapshotId> {
+    if verified.broken.is_empty() {
+        return BTreeSet::new();
+    }
     let graph = Graph::of(inventory.believed().map(|one| &one.manifest));
     let own = |id: &SnapshotId| verified.broken.get(id).filter(|broken| broken.own);
     let is_broken = |one: &&Snapshot| {

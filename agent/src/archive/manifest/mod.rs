@@ -6,6 +6,8 @@ mod configuration;
 mod facts;
 mod stored;
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 pub use configuration::{Attached, ConfigEntry, ConfigFacts, ENTRIES_MAX, NotCaptured};
@@ -222,6 +224,25 @@ impl Manifest {
         let bad = || Error::new(Kind::Integrity, "a manifest that this host kept is damaged");
         let stored: StoredManifest<'_> = serde_json::from_slice(line).map_err(|e| bad().because(e))?;
         stored.into_manifest().ok_or_else(bad)
+    }
+
+    /// Lets IDs in it share the memory of equal ones in `known`, which gets the others. The manifests of a
+    /// year name each other a million times.
+    pub fn share_ids(&mut self, known: &mut HashSet<SnapshotId>) {
+        let mut share = |id: &mut SnapshotId| match known.get(id) {
+            Some(same) => *id = same.clone(),
+            None => drop(known.insert(id.clone())),
+        };
+        share(&mut self.id);
+        self.parent.iter_mut().for_each(&mut share);
+        match &mut self.facts {
+            Facts::Dump(dump) => dump.filestore.iter_mut().for_each(|link| share(&mut link.snapshot)),
+            Facts::Filestore(filestore) => {
+                filestore.index_chain.iter_mut().chain(&mut filestore.sources).for_each(share);
+            }
+            Facts::Base(base) => base.chain.iter_mut().for_each(share),
+            Facts::Globals | Facts::Arrivals(_) | Facts::Config(_) => {}
+        }
     }
 
     /// The object of this name.
