@@ -1,6 +1,7 @@
 //! The benchmarks: Lifeboat beside restic on the same files, in turns; the memory of each phase;
 //! and the pipeline beside its stages. `tests/bench base` and `tests/bench wal`: whole clusters,
-//! beside pgBackRest; `tests/bench checkpoint`: the release checkpoint. Run them with `tests/bench`.
+//! beside pgBackRest; `tests/bench checkpoint`: the release checkpoint; `tests/bench scale`: ten thousand
+//! snapshots. Run them with `tests/bench`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,6 +15,7 @@ mod contenders;
 mod measured;
 mod options;
 mod physical;
+mod scale;
 mod source;
 mod stages;
 mod table;
@@ -45,12 +47,19 @@ fn main() -> ExitCode {
     }
     let text = |arg: OsString| arg.to_string_lossy().into_owned();
     let args: Vec<String> = args.map(text).collect();
+    if args.first().is_some_and(|what| what == scale::FLAG) {
+        return scale::serve(args.into_iter().skip(1));
+    }
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{}\n\n{}\n\n{}", options::USAGE, physical::USAGE, checkpoint::USAGE);
+        let usages = [options::USAGE, physical::USAGE, checkpoint::USAGE, scale::USAGE];
+        println!("{}", usages.join("\n\n"));
         return ExitCode::SUCCESS;
     }
     if args.first().is_some_and(|what| what == "checkpoint") {
         return checkpoint::run(args[1..].iter().cloned());
+    }
+    if args.first().is_some_and(|what| what == "scale") {
+        return scale::run(&args[1..]);
     }
     if let Some(what) = args.first().filter(|what| ["base", "wal"].contains(&what.as_str())) {
         return physical::run(what, args[1..].iter().cloned());
