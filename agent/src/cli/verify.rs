@@ -41,8 +41,8 @@ const NAMED_MAX: usize = 25;
 /// repository; this host remembers what was found, for `lifeboat status`.
 ///
 /// Exit code 10: something is damaged (runbooks/damaged-repository.md). 6, 7 or 12: something could not be
-/// read, so nothing is known of it. 5: nothing is there. 3: no damage, but read each `problem:` line: files or
-/// WAL are missing, objects were deleted or written again, or have our names and no trusted signature.
+/// read, so nothing is known of it. 5: nothing is there. 3: no damage, but read each `problem:` line: files
+/// or WAL are missing, objects were deleted or written again, or have our names and no trusted signature.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
