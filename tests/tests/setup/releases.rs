@@ -113,6 +113,7 @@ fn blocked() -> String {
         page.run("lifeboat verify", 10),
         page.run("backup --kind base --full", 0),
         "cp -p /tmp/whole $rotten\n".to_owned(),
+        page.run("lifeboat verify", 0),
         // A row names a file that nobody has.
         sql(
             "shop",
