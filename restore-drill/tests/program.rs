@@ -77,8 +77,15 @@ impl Host {
         let origin = repository.bind(Some("1")).await.unwrap();
         let recipients = Recipients::parse([self.key.public_text().unwrap().as_str()]).unwrap();
         let settings = PackSettings { zstd_level: 3, pack_bytes: 1 << 20 };
-        let writer =
-            SnapshotWriter::begin(&repository, &origin, &recipients, settings, SnapshotKind::Dump, None);
+        let writer = SnapshotWriter::begin(
+            &repository,
+            &origin,
+            &recipients,
+            settings,
+            SnapshotKind::Dump,
+            None,
+            None,
+        );
         let facts = DumpFacts {
             server_major: common::newest().await.major,
             pg_dump: "pg_dump".into(),

@@ -7,6 +7,10 @@ use std::sync::{Mutex, PoisonError};
 /// The first half of the SHA-256 of a name, of its place and of its signature.
 pub type SeenName = [u8; 16];
 
+/// So many times as many names as were asked for may be known: `status` asks for one of a segment, a plan of
+/// expire for all.
+const MOST: usize = 20;
+
 /// Names that a trusted key signed.
 #[derive(Debug, Default)]
 pub struct SeenNames {
@@ -30,14 +34,14 @@ impl SeenNames {
         is_signed
     }
 
-    /// All that are worth keeping; `None` where nothing is new. Those that nobody asked for stay, unless they
-    /// are the most.
+    /// All that are worth keeping; `None` where nothing is new. Names that were not asked for are of WAL that
+    /// is gone, or of WAL that this command did not look at: they are forgotten once they are most of all.
     pub fn to_keep(&self) -> Option<HashSet<SeenName>> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_subset(&self.known) {
             return None;
         }
-        let is_most = self.known.len() > 2 * asked.len();
+        let is_most = self.known.len() > MOST * asked.len();
         Some(if is_most { asked.clone() } else { asked.union(&self.known).copied().collect() })
     }
 }
@@ -55,7 +59,7 @@ mod tests {
         assert_eq!(seen.to_keep(), None, "a refused name is not kept");
         assert!(seen.is_signed([3; 16], || true));
         assert_eq!(seen.to_keep(), Some(HashSet::from([[1; 16], [3; 16]])));
-        let old = SeenNames::new((0..9).map(|n| [n; 16]));
+        let old = SeenNames::new((0..21).map(|n| [n; 16]));
         assert!(old.is_signed([99; 16], || true));
         assert_eq!(old.to_keep(), Some(HashSet::from([[99; 16]])), "WAL that is gone is forgotten");
     }

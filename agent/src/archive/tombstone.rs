@@ -31,6 +31,13 @@ pub struct WalRange {
     pub stored_until: Timestamp,
 }
 
+impl WalRange {
+    /// Whether it means an object of its timeline with these bytes, which was stored then.
+    pub fn holds(&self, begin: Lsn, end: Lsn, stored_at: Timestamp) -> bool {
+        self.begin <= begin && end <= self.end && stored_at <= self.stored_until
+    }
+}
+
 /// What a tombstone names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {

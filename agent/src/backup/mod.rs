@@ -296,8 +296,15 @@ async fn choose(
 
 async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manifest> {
     let kind = SnapshotKind::Globals;
-    let snapshot =
-        SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind, None);
+    let snapshot = SnapshotWriter::begin(
+        &job.repository,
+        &job.origin,
+        &job.recipients,
+        job.pack_settings(),
+        kind,
+        None,
+        None,
+    );
     let (streamed, notes) = dump::globals(job, tools, &snapshot).await?;
     report.notes.extend(notes);
     let mut manifest = snapshot.manifest(snapshot.begun(), Facts::Globals);

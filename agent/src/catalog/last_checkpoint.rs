@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::record;
 use crate::catalog::state::LAST_CHECKPOINT_FILE;
 use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::InstanceName;
-
-/// Largest record that is read.
-const BYTES_MAX: u64 = 64 << 10;
 
 /// What the last calls came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,11 +35,7 @@ impl LastCheckpoint {
     /// # Errors
     /// Where it cannot be read.
     pub fn read(file: &Path) -> Result<LastCheckpoint> {
-        match disk::read(file, BYTES_MAX) {
-            Err(e) if e.kind() == Kind::NotFound => Ok(LastCheckpoint::default()),
-            // A damaged one is replaced by the next checkpoint.
-            bytes => Ok(serde_json::from_slice(&bytes?).unwrap_or_default()),
-        }
+        record::read(file)
     }
 
     /// Replaces the record.

@@ -5,13 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::record;
 use crate::clock::{self, Timestamp};
-use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::names::{InstanceName, bytes_text, counted};
-
-/// Largest record that is read.
-const BYTES_MAX: u64 = 64 << 10;
 
 /// A run that came to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,26 +65,7 @@ impl LastExpire {
     /// # Errors
     /// Where it cannot be read.
     pub fn read(file: &Path) -> Result<LastExpire> {
-        match disk::read(file, BYTES_MAX) {
-            Err(e) if e.kind() == Kind::NotFound => Ok(LastExpire::default()),
-            // A damaged one is replaced by the next run.
-            bytes => Ok(serde_json::from_slice(&bytes?).unwrap_or_default()),
-        }
-    }
-
-    /// Changes the record.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn change(file: &Path, change: impl FnOnce(&mut LastExpire)) -> Result<()> {
-        let mut last = LastExpire::read(file)?;
-        change(&mut last);
-        if let Some(dir) = file.parent() {
-            disk::create_private_dir(dir)?;
-        }
-        let bytes = serde_json::to_vec(&last)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
-        disk::replace_durable(file, &bytes)
+        record::read(file)
     }
 
     /// The last run in a line; `None` before the first.

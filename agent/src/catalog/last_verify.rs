@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::record;
 use crate::clock::{self, Timestamp};
-use crate::disk;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::names::{InstanceName, counted};
 
-/// Largest record that is read.
-const BYTES_MAX: u64 = 64 << 10;
 /// Sentences that are kept: whoever can write to the repository can cause any number.
 pub const FIRST_MAX: usize = 5;
 /// Characters of each.
@@ -100,11 +98,7 @@ impl LastVerify {
     /// # Errors
     /// Where it cannot be read.
     pub fn read(file: &Path) -> Result<LastVerify> {
-        match disk::read(file, BYTES_MAX) {
-            Err(e) if e.kind() == Kind::NotFound => Ok(LastVerify::default()),
-            // A damaged one is replaced by the next check.
-            bytes => Ok(serde_json::from_slice(&bytes?).unwrap_or_default()),
-        }
+        record::read(file)
     }
 
     /// The record, if it is of this repository; else an empty one.
@@ -112,10 +106,13 @@ impl LastVerify {
     /// # Errors
     /// Where it cannot be read.
     pub fn of(file: &Path, repository: &str) -> Result<LastVerify> {
-        let last = LastVerify::read(file)?;
-        let is_of = |other: &str| other == repository || other.is_empty();
-        let none = LastVerify { repository: repository.to_owned(), ..LastVerify::default() };
-        Ok(if is_of(&last.repository) { last } else { none })
+        Ok(LastVerify::read(file)?.only_of(repository))
+    }
+
+    fn only_of(self, repository: &str) -> LastVerify {
+        let is_of = [repository, ""].contains(&self.repository.as_str());
+        let last = if is_of { self } else { LastVerify::default() };
+        LastVerify { repository: repository.to_owned(), ..last }
     }
 
     /// Changes the record of this repository; `None` is one that could not be read.
@@ -123,19 +120,13 @@ impl LastVerify {
     /// # Errors
     /// Those of the file system.
     pub fn change(file: &Path, repository: Option<&str>, change: impl FnOnce(&mut LastVerify)) -> Result<()> {
-        let mut last = match repository {
-            Some(repository) => {
-                LastVerify { repository: repository.to_owned(), ..LastVerify::of(file, repository)? }
+        record::change(file, |last: &mut LastVerify| {
+            if let Some(repository) = repository {
+                *last = std::mem::take(last).only_of(repository);
             }
-            None => LastVerify::read(file)?,
-        };
-        change(&mut last);
-        if let Some(dir) = file.parent() {
-            disk::create_private_dir(dir)?;
-        }
-        let bytes = serde_json::to_vec(&last)
-            .map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
-        disk::replace_durable(file, &bytes)
+            change(last);
+            Ok(())
+        })
     }
 
     /// The last check in a line; `None` before the first.
@@ -172,6 +163,7 @@ impl LastVerify {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk;
 
     fn run(findings: u64, first: &[&str]) -> VerifyRun {
         VerifyRun {

@@ -20,9 +20,15 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 
-/// The largest files that are read: some 200,000 snapshots, and 10 million names.
+/// Of these files, and of what counts as a manifest that is believed: raised when one of them changes.
+pub const FORMAT: u32 = 1;
+/// The largest files: a filestore names all that it needs, so some 75,000 snapshots; and 10 million names. Of
+/// more, the rest is read from the bucket each time.
 const MANIFESTS_BYTES_MAX: u64 = 1 << 30;
 const NAMES_BYTES_MAX: u64 = 160 << 20;
+
+/// The line with the key.
+const KEY_BYTES: u64 = 65;
 
 /// An object in a listing: another one of the same name differs in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,8 @@ pub struct Mark {
 pub struct About {
     /// The manifest's object, and that of its signature.
     pub marks: [Mark; 2],
+    /// When the manifest was stored, as the store said when it was read.
+    pub stored_at: Timestamp,
     /// Size of its objects.
     pub stored_bytes: u64,
     /// Where a dump's missing files are held.
@@ -93,9 +101,17 @@ pub fn write<'a>(file: &Path, key: Sha256, kept: impl Iterator<Item = (About, &'
     let mut out = zstd::Encoder::new(Vec::new(), 1).map_err(failed)?;
     out.include_checksum(true).map_err(failed)?;
     writeln!(out, "{key}").map_err(failed)?;
+    let mut written = 0;
     for (about, manifest) in kept {
-        for part in [serde_json::to_vec(&about), serde_json::to_vec(manifest)] {
-            let part = part.map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))?;
+        let json = |json: serde_json::Result<Vec<u8>>| {
+            json.map_err(|e| Error::new(Kind::Internal, "cannot write JSON").because(e))
+        };
+        let parts = [json(serde_json::to_vec(&about))?, json(serde_json::to_vec(manifest))?];
+        written += parts.iter().map(|part| part.len() as u64 + 1).sum::<u64>();
+        if written > MANIFESTS_BYTES_MAX - KEY_BYTES {
+            break;
+        }
+        for part in parts {
             out.write_all(&part).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
         }
     }
@@ -115,7 +131,8 @@ pub fn read_names(file: &Path, key: Sha256) -> Vec<SeenName> {
 /// Those of the file system.
 pub fn write_names(file: &Path, key: Sha256, names: &HashSet<SeenName>) -> Result<()> {
     let mut bytes = key.0.to_vec();
-    names.iter().for_each(|name| bytes.extend_from_slice(name));
+    let most = (NAMES_BYTES_MAX as usize - bytes.len()) / size_of::<SeenName>();
+    names.iter().take(most).for_each(|name| bytes.extend_from_slice(name));
     replace(file, &bytes)
 }
 

@@ -14,6 +14,7 @@ pub mod last_expire;
 pub mod last_verify;
 pub mod manifests;
 pub mod proven;
+pub mod record;
 pub mod runs;
 mod sqlite;
 pub mod state;

@@ -3,19 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{self, Timestamp};
+use crate::catalog::record;
+use crate::clock::Timestamp;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId};
 
 /// Largest file that is read: about 200 bytes per broken snapshot.
 const BYTES_MAX: u64 = 64 << 20;
-/// How long another check of this host may take to write its findings.
-const LOCK_LIMIT: Duration = Duration::from_secs(10);
 
 /// A snapshot that cannot be restored completely.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,21 +93,8 @@ impl Verified {
         change: impl FnOnce(&mut Verified),
     ) -> Result<()> {
         let file = file(state_dir, instance);
-        let lock_file = file.with_extension("lock");
         disk::create_private_dir(&state_dir.join(instance.as_str()))?;
-        let begun = clock::instant();
-        let _lock = loop {
-            if let Some(lock) = disk::try_lock(&lock_file)? {
-                break lock;
-            }
-            if begun.elapsed() >= LOCK_LIMIT {
-                return Err(Error::new(
-                    Kind::Busy,
-                    format!("another lifeboat verify is running: it holds {}", lock_file.display()),
-                ));
-            }
-            clock::sleep_blocking(Duration::from_millis(50));
-        };
+        let _lock = record::locked(&file.with_extension("lock"))?;
         let mut verified = Verified::read(state_dir, instance, repository)?;
         change(&mut verified);
         let bytes = serde_json::to_vec_pretty(&verified).map_err(|e| {

@@ -14,6 +14,7 @@ use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::signature::SigningKey;
 use crate::backup::all_tenants;
 use crate::catalog::last_expire::{ExpireRun, LastExpire, LocksRead};
+use crate::catalog::record;
 use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
@@ -227,7 +228,11 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
 
 /// Notes something for status and metrics. Where this host cannot keep it, what was done counts all the same.
 fn remember(config: &Config, change: impl FnOnce(&mut LastExpire)) {
-    if let Err(e) = LastExpire::change(&LastExpire::file(&config.state_dir, &config.instance), change) {
+    let file = LastExpire::file(&config.state_dir, &config.instance);
+    if let Err(e) = record::change(&file, |last| {
+        change(last);
+        Ok(())
+    }) {
         tracing::warn!("lifeboat status will not show this run: {e:?}");
     }
 }

@@ -8,6 +8,9 @@ use super::read::Reader;
 use super::{Class, Prices};
 use crate::error::Result;
 
+/// Classes of Amazon and Azure whose objects must be requested first.
+const NOT_ONLINE: [&str; 3] = ["GLACIER", "DEEP_ARCHIVE", "Archive"];
+
 /// Where dumps go that are the first of a period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cold {
@@ -57,6 +60,11 @@ pub(super) fn build(
             minimum_days: own.integer("cold.*.minimum_days")? as u32,
         };
         let ready_after = own.duration("cold.*.ready_after")?;
+        if ready_after.is_zero() && NOT_ONLINE.contains(&storage_class.as_str()) {
+            let why =
+                "its objects must be requested before they can be read: set ready_after, such as \"12h\"";
+            return Err(own.refused("cold.*.storage_class", why));
+        }
         all.insert(period, Cold { storage_class, ready_after, prices });
     }
     Ok(all)
@@ -103,6 +111,7 @@ mod tests {
             ),
             ("s3://b/r", "[cold.yearly]\nready_after = \"12h\"\n", "it is required"),
             ("s3://b/r", "[cold.yearly]\nstorage_class = \"A B\"\n", "name of a storage class"),
+            ("s3://b/r", "[cold.yearly]\nstorage_class = \"DEEP_ARCHIVE\"\n", "set ready_after"),
             ("s3://b/r", "[cold.hourly]\nstorage_class = \"X\"\n", "no recovery class has hourly backups"),
             ("/srv/r", "[cold.yearly]\nstorage_class = \"X\"\n", "a directory has no storage classes"),
         ] {

@@ -1,4 +1,4 @@
-//! What this host read before ([`crate::catalog::manifests`]), for commands that only show or plan: beside a
+//! What this host read before (`catalog::manifests`), for commands that only show or plan: beside a
 //! listing, an inventory then costs requests only for what is new.
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,11 +46,12 @@ impl ReadBefore {
         }
         let Origin { repository: id, repository_sha256, instance, instance_sha256 } =
             repository.origin().await?;
-        let program = env!("CARGO_PKG_VERSION");
         let url = repository.store().url();
         let keys = keys.digest();
-        let key =
-            format!("{program}\n{url}\n{id}\n{repository_sha256}\n{instance}\n{instance_sha256}\n{keys}\n");
+        let key = format!(
+            "{}\n{url}\n{id}\n{repository_sha256}\n{instance}\n{instance_sha256}\n{keys}\n",
+            manifests::FORMAT
+        );
         let key = Sha256::of(key.as_bytes());
         let files = StateDir::known_repository_files_of(&config.state_dir, &config.instance);
         let [of_manifests, of_names] = files.clone();
@@ -101,7 +102,7 @@ impl ReadBefore {
             stored_bytes: about.stored_bytes,
             held_in: about.held_in,
             misses_unnamed: about.misses_unnamed,
-            stored_at: one.modified,
+            stored_at: about.stored_at,
         })
     }
 
@@ -140,9 +141,11 @@ impl ReadBefore {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
         let marks: [Option<Mark>; 2] = listed.get(&one.manifest.id)?.clone();
         let [Some(own), Some(signature)] = marks else { return None };
-        // Another one may have been written since the listing.
-        (own.modified == one.stored_at).then(|| About {
+        // Another one may have been written since the listing. Of that, some stores tell fractions of a
+        // second.
+        (own.modified.as_second() == one.stored_at.as_second()).then(|| About {
             marks: [own, signature],
+            stored_at: one.stored_at,
             stored_bytes: one.stored_bytes,
             held_in: one.held_in.clone(),
             misses_unnamed: one.misses_unnamed,

@@ -99,6 +99,8 @@ impl Inventory {
         wanted: &Wanted,
         known: Option<&Arc<ReadBefore>>,
     ) -> Result<Inventory> {
+        // Of a part, nothing is kept: it would take the place of the whole.
+        let known = known.filter(|_| matches!(wanted.snapshots, Which::All));
         let origin = repository.origin().await?;
         let names = known.map(|known| known.names());
         let names = NameTrust::new(&origin, trust.trusted()).with_seen(names);

@@ -26,7 +26,7 @@ pub fn findings(
     let mut all = Vec::new();
     all.extend(class.rpo.map(|rpo| rpo_finding(config, (name, rpo), &lines, (has_base, has_wal), now)));
     all.extend(too_few(class, &lines, now));
-    all.extend(cold(config, class));
+    all.extend(cold(config, class, &lines));
     all.extend(window(class, &lines, has_base, now));
     all.extend(region(config, (name, class)));
     if class.copies > 1 {
@@ -146,7 +146,7 @@ fn too_few(class: &Class, lines: &Lines<'_>, now: Timestamp) -> Option<Finding> 
 }
 
 /// The newest dump may be in a storage class that is read too slowly.
-fn cold(config: &Config, class: &Class) -> Vec<Finding> {
+fn cold(config: &Config, class: &Class, lines: &Lines<'_>) -> Vec<Finding> {
     let of_class = config.cold.iter().filter(|(period, _)| class.count(**period) > 0);
     let slow = of_class.filter_map(|(period, cold)| Some((period.word(), cold, class.rto?)));
     let slow = slow.filter(|(_, cold, rto)| cold.ready_after > *rto);
@@ -163,7 +163,15 @@ fn cold(config: &Config, class: &Class) -> Vec<Finding> {
         );
         Finding::new("storage", Outcome::Fail, text).next(next)
     });
-    told.collect()
+    let idle = config.cold.iter().find(|(period, _)| class.count(**period) > 0 && lines.dumps.is_empty());
+    let idle = idle.map(|(period, _)| {
+        let word = period.word();
+        let text = format!(
+            "[cold.{word}] does nothing: no backup of these tenants is scheduled in this configuration"
+        );
+        Finding::new("storage", Outcome::Note, text)
+    });
+    told.chain(idle).collect()
 }
 
 /// The window beside drills and base backups.

@@ -5,6 +5,8 @@
 //! cannot be deleted (a lock, a refusal), the snapshot stays whole. A run that is killed leaves objects
 //! without a manifest, which a later run deletes as an unfinished snapshot.
 
+use std::collections::HashSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::archive::manifest::{self, SnapshotKind};
@@ -60,7 +62,7 @@ impl Repository {
     /// Deletes it. What cannot be deleted does not stop the rest.
     ///
     /// # Errors
-    /// `Internal` only.
+    /// `Refused` of a repository as it was at some time; `Internal`.
     pub async fn erase(&self, doomed: &Doomed) -> Result<Erased> {
         let mut erased = Erased::default();
         let tombstones = doomed.withdrawn.iter().flat_map(|run| {
@@ -69,7 +71,8 @@ impl Repository {
         self.remove(tombstones.collect(), &mut erased).await?;
         let manifest = |id: &SnapshotId| layout::object(self.instance(), id, manifest::NAME);
         self.remove(doomed.snapshots.iter().map(manifest).collect(), &mut erased).await?;
-        let is_there = |id: &&SnapshotId| erased.failed.iter().any(|(key, _)| *key == manifest(id));
+        let failed: HashSet<&str> = erased.failed.iter().map(|(key, _)| key.as_str()).collect();
+        let is_there = |id: &&SnapshotId| failed.contains(manifest(id).as_str());
         let mut gone: Vec<&SnapshotId> = doomed.snapshots.iter().filter(|id| !is_there(id)).collect();
         for id in &doomed.unfinished {
             // Its run may have been completed since.

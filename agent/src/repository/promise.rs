@@ -20,6 +20,9 @@ pub const ROLLING: Duration = Duration::from_secs(14 * 86_400);
 /// How long it takes until the next backup, where no schedule says so.
 const NEXT_WITHIN: Duration = Duration::from_secs(86_400);
 
+/// How long after it was due a run may come to a tenant: it backs up one after the other.
+const LATE: Duration = Duration::from_secs(6 * 3_600);
+
 /// The promises of a configuration.
 #[derive(Clone, Debug)]
 pub struct Promises {
@@ -37,11 +40,16 @@ impl Promises {
         self.config.repository.lock
     }
 
-    /// Where the content of a dump goes that is begun now: to the class of the longest period of which it is
-    /// the first. `None` where that has no class of its own.
+    /// The storage class of the content of a dump that is begun now: that of the longest period of which it
+    /// is the first and that has one. `None` where none has, or no dump was due a while ago: one that is made
+    /// by hand is wanted soon.
     pub fn cold(&self, tenant: &TenantName, now: Timestamp) -> Option<&Cold> {
         let classes: Vec<(&str, &Class)> = class_of(&self.config.classes, tenant).into_iter().collect();
         let lines = self.lines(SnapshotKind::Dump, &classes);
+        let due = lines.iter().filter_map(|line| line.schedule.last_until(now)).max()?;
+        if later(due, LATE) < now {
+            return None;
+        }
         let firsts = self.periods(&lines, &classes, now);
         firsts.into_iter().rev().find_map(|(period, _)| self.config.cold.get(&period))
     }
@@ -208,6 +216,7 @@ mod tests {
         assert_eq!(class("2026-12-01T02:05:00Z", "x").as_deref(), Some("COOL"));
         assert_eq!(class("2027-01-01T02:05:00Z", "x").as_deref(), Some("ICE"));
         assert_eq!(class("2027-01-02T02:05:00Z", "x"), None);
+        assert_eq!(class("2027-01-01T15:00:00Z", "x"), None, "by hand in the afternoon");
         // One whose longer period has no class goes to that of the shorter one.
         let of = promises(&format!("{NIGHTLY}[cold.monthly]\nstorage_class = \"COOL\"\n"));
         let new_year = of.cold(&"x".parse().unwrap(), "2027-01-01T02:05:00Z".parse().unwrap());

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::{Kind, Result};
 use crate::names::wal::SegmentBytes;
 use crate::names::{InstanceName, SnapshotId};
-use crate::repository::announced::Announced;
+use crate::repository::announced::{Announced, snapshot_of};
 use crate::repository::tombstones::Believed;
 use crate::repository::{Repository, layout};
 use crate::store::versions::{ObjectVersion, Versioning};
@@ -110,7 +110,7 @@ async fn look(
         if is_other {
             if let Some((deed, at)) = deed(&versions, &announced) {
                 let key = &versions[0].info.key;
-                if let Some(id) = announced.snapshot_of(key)
+                if let Some(id) = snapshot_of(instance, key)
                     && *key == layout::object(instance, &id, manifest::NAME)
                 {
                     found.manifests.insert(id, (deed, at));
@@ -149,10 +149,12 @@ fn deed(versions: &[ObjectVersion], announced: &Announced<'_>) -> Option<(Deed, 
     if is_replaced || name.starts_with("probe") {
         return None;
     }
+    let contents = versions.iter().filter(|version| !version.is_marker);
+    let stored = contents.clone().next().map(|version| version.info.modified);
     // A tombstone is removed if something in it is needed after all.
     let may_go = || {
         key.starts_with(&format!("{}/", layout::tombstones(instance)))
-            || announced.names(newest.info.modified, key)
+            || announced.names(newest.info.modified, key, stored)
     };
     // Without an older version nothing can be put back: the bucket's own rules have removed it.
     if versions.iter().all(|version| version.is_marker) {
@@ -161,7 +163,7 @@ fn deed(versions: &[ObjectVersion], announced: &Announced<'_>) -> Option<(Deed, 
     if newest.is_marker {
         return (!may_go()).then_some((Deed::Deleted, newest.info.modified));
     }
-    let mut contents = versions.iter().filter(|version| !version.is_marker);
-    let (last, earlier) = (contents.next()?, contents.next());
-    (earlier.is_some() && !may_go()).then_some((Deed::WrittenAgain, last.info.modified))
+    // A tombstone allows to delete, not to overwrite.
+    let was_deleted = versions.get(1).is_some_and(|version| version.is_marker) && may_go();
+    (contents.count() > 1 && !was_deleted).then_some((Deed::WrittenAgain, newest.info.modified))
 }

@@ -14,6 +14,7 @@ use crate::archive::pack::PackBuilder;
 use crate::archive::seal::{Recipients, Sealed};
 use crate::archive::signature::SigningKey;
 use crate::clock::{self, Timestamp};
+use crate::config::Cold;
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName};
 use crate::repository::upload_sink::UploadSink;
@@ -56,9 +57,9 @@ impl SnapshotWriter {
         settings: PackSettings,
         kind: SnapshotKind,
         tenant: Option<&TenantName>,
+        cold: Option<&Cold>,
     ) -> Arc<SnapshotWriter> {
         let begun = clock::now();
-        let cold = tenant.filter(|_| kind == SnapshotKind::Dump).and_then(|tenant| repository.cold(tenant));
         Arc::new(SnapshotWriter {
             repository: repository.for_snapshot(kind, tenant),
             origin: origin.clone(),

@@ -157,6 +157,7 @@ pub fn costs(stock: &Stock, plan: &ExpiryPlan, config: &Config) -> Costs {
     for Goes { id, tenant, stored_at, bytes } in plan.snapshots.iter().chain(&plan.batches) {
         let (class, prices) = (found.entry(whose(tenant.as_ref())).or_default(), list.prices(id));
         class.before(*bytes, prices);
+        class.after(0, prices);
         class.early(*bytes, days(*stored_at), prices);
     }
     let whole = found.entry(WHOLE.to_owned()).or_default();

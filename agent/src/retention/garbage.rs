@@ -1,13 +1,15 @@
 //! What belongs to no snapshot, batch or WAL that counts, and goes by rules of its own: by its age alone.
 //! Plain values, like the stock; whose time is over was decided by the store's times.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::store::UnfinishedUpload;
 
-/// Pieces of one run: whoever can write to the repository can make any number.
-const PIECES_MAX: usize = 100_000;
+/// Pieces of a sort in one run: whoever can write to the repository can make any number.
+const PIECES_MAX: usize = 25_000;
 /// Foreign objects that are named: whoever can write to the repository can make any number.
 const FOREIGN_MAX: usize = 1_000;
 
@@ -63,6 +65,7 @@ pub struct Piece {
 pub struct Garbage {
     /// What goes when its time is over.
     pub pieces: Vec<Piece>,
+    counts: BTreeMap<Sort, usize>,
     /// How many drill reports there are.
     pub reports: usize,
     /// Uploads that were not finished, and of which nothing was stored since a grace.
@@ -78,10 +81,18 @@ pub struct Garbage {
 }
 
 impl Garbage {
-    /// Notes a piece. What is too much goes with a later run: all of them are named in one tombstone.
+    /// Notes a piece. What is too much goes with a later run, and the plan says so: all of them are named in
+    /// one tombstone. So one sort cannot take the room of the others.
     pub fn add(&mut self, piece: Piece) {
-        if self.pieces.len() < PIECES_MAX {
-            self.pieces.push(piece);
+        let count = self.counts.entry(piece.sort).or_default();
+        *count += 1;
+        match *count <= PIECES_MAX {
+            true => self.pieces.push(piece),
+            false if *count == PIECES_MAX + 1 => {
+                let what = piece.sort.words();
+                self.notes.push(format!("more than {PIECES_MAX} {what}: a later run looks at the others"));
+            }
+            false => {}
         }
     }
 

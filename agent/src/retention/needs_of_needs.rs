@@ -1,50 +1,30 @@
-//! What snapshots need that others need. With sets of bits: a filestore needs hundreds of others, each of
-//! which needs hundreds.
+//! What snapshots need that others need. With numbers: a filestore needs hundreds of others, each of which
+//! needs hundreds.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::names::SnapshotId;
 
-/// Sets of snapshots, by their places among `names`.
-struct Sets {
-    names: Vec<SnapshotId>,
-    words: usize,
-}
-
-impl Sets {
-    fn of<'a>(all: impl Iterator<Item = &'a SnapshotId>) -> Sets {
-        let distinct: HashSet<&SnapshotId> = all.collect();
-        let mut names: Vec<SnapshotId> = distinct.into_iter().cloned().collect();
-        names.sort_unstable();
-        let words = names.len().div_ceil(64);
-        Sets { names, words }
-    }
-
-    fn set(&self, place: &HashMap<&SnapshotId, usize>, ids: &BTreeSet<SnapshotId>) -> Vec<u64> {
-        let mut set = vec![0; self.words];
-        ids.iter().map(|id| place[id]).for_each(|at| set[at / 64] |= 1 << (at % 64));
-        set
-    }
-
-    fn ids(&self, set: &[u64]) -> BTreeSet<SnapshotId> {
-        let holds = |at: &usize| set[at / 64] & (1 << (at % 64)) != 0;
-        (0..self.names.len()).filter(holds).map(|at| self.names[at].clone()).collect()
-    }
-}
-
 /// Adds to what each of these needs what those that it needs need themselves.
 pub fn add(all: &mut [(SnapshotId, &mut BTreeSet<SnapshotId>)]) {
-    let sets = Sets::of(all.iter().flat_map(|(_, needs)| needs.iter()));
-    let place: HashMap<&SnapshotId, usize> = sets.names.iter().zip(0..).collect();
-    let own: Vec<Vec<u64>> = all.iter().map(|(_, needs)| sets.set(&place, needs)).collect();
-    let of: HashMap<SnapshotId, &Vec<u64>> = all.iter().map(|(id, _)| id.clone()).zip(&own).collect();
-    for ((_, needs), own) in all.iter_mut().zip(&own) {
-        let mut more = own.clone();
-        for other in needs.iter().filter_map(|id| of.get(id)) {
-            more.iter_mut().zip(*other).for_each(|(word, also)| *word |= also);
-        }
-        if more != *own {
-            **needs = sets.ids(&more);
+    let distinct: HashSet<&SnapshotId> =
+        all.iter().flat_map(|(id, needs)| needs.iter().chain([id])).collect();
+    let names: Vec<SnapshotId> = distinct.into_iter().cloned().collect();
+    let place: HashMap<&SnapshotId, usize> = names.iter().zip(0..).collect();
+    // By place; empty of what is needed and not there.
+    let mut own: Vec<Vec<u32>> = vec![Vec::new(); names.len()];
+    for (id, needs) in all.iter() {
+        own[place[id]] = needs.iter().map(|need| place[need] as u32).collect();
+    }
+    // For whom each of them was seen last.
+    let mut seen: Vec<usize> = vec![usize::MAX; names.len()];
+    for (number, (id, needs)) in all.iter_mut().enumerate() {
+        let own_needs = &own[place[id]];
+        own_needs.iter().for_each(|need| seen[*need as usize] = number);
+        for more in own_needs.iter().flat_map(|need| &own[*need as usize]) {
+            if std::mem::replace(&mut seen[*more as usize], number) != number {
+                needs.insert(names[*more as usize].clone());
+            }
         }
     }
 }

@@ -223,7 +223,9 @@ impl<'a> Ranges<'a> {
 
     /// Whether one of them holds all of it.
     fn hold(&self, item: &WalItem) -> bool {
-        self.0.get(&item.timeline).is_some_and(|ranges| ranges.iter().any(|range| holds(range, item)))
+        self.0.get(&item.timeline).is_some_and(|ranges| {
+            ranges.iter().any(|range| range.holds(item.begin, item.end, item.stored_at))
+        })
     }
 }
 
@@ -275,12 +277,8 @@ impl<'a> Kept<'a> {
         let begun = self.0[first..].iter();
         begun
             .take_while(|item| item.timeline == range.timeline && item.begin < range.end)
-            .any(|item| holds(range, item))
+            .any(|item| range.holds(item.begin, item.end, item.stored_at))
     }
-}
-
-fn holds(range: &WalRange, item: &WalItem) -> bool {
-    range.begin <= item.begin && item.end <= range.end && item.stored_at <= range.stored_until
 }
 
 /// How much of what is stored a run announces: the largest of its shares of snapshots, of drill reports and

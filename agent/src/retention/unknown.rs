@@ -1,15 +1,23 @@
 //! What is not known adds reasons to all that it could be about.
 
+use std::collections::{HashMap, HashSet};
+
 use super::reason::Reason;
 use super::stock::Item;
 use super::work::Work;
 use crate::archive::manifest::SnapshotKind;
+use crate::names::SnapshotId;
+
+/// Snapshots of a kind that are named as reasons.
+const NAMED_MAX: usize = 10;
 
 impl<'a> Work<'a> {
     /// What could not be read may need anything of the kinds that its own kind needs. So may what is not
     /// believed: whoever damages a manifest must not make us delete what it needs.
     pub(super) fn unknown(&mut self) {
         let all_of = |kinds: &'static [SnapshotKind]| move |item: &&Item| kinds.contains(&item.kind);
+        let there: HashSet<&SnapshotId> = self.stock.items.iter().map(|item| &item.id).collect();
+        let mut named: HashMap<&str, usize> = HashMap::new();
         for (id, why) in self.stock.unread.iter().chain(&self.stock.not_believed) {
             let kinds: &'static [SnapshotKind] = match id.kind() {
                 "dump" => &[SnapshotKind::Filestore, SnapshotKind::Globals],
@@ -19,8 +27,14 @@ impl<'a> Work<'a> {
             };
             let reason = Reason::Unknown(format!("what {id} needs: {why}"));
             // It may be there, and another one than it was.
-            if self.stock.items.iter().any(|item| item.id == *id) {
+            if there.contains(id) {
                 self.keep(id, reason.clone());
+            }
+            // The first ones keep all of it already; whoever writes to the repository can make any number.
+            let so_far = named.entry(id.kind()).or_default();
+            *so_far += 1;
+            if *so_far > NAMED_MAX {
+                continue;
             }
             for item in self.stock.items.iter().filter(all_of(kinds)) {
                 self.keep(&item.id, reason.clone());

@@ -180,7 +180,7 @@ fn last_verify(config: &Config, repository: &Repository) -> Result<LastVerify> {
 
 /// A sentence about damage that an earlier check found, and that the last one did not look for: it read less.
 fn older_broken(verify: &LastVerify, broken: &BTreeSet<&SnapshotId>) -> Option<String> {
-    let run = verify.done.as_ref().filter(|run| run.findings == 0 && run.objects_not_checked > 0)?;
+    let run = verify.done.as_ref().filter(|run| run.objects_not_checked > 0)?;
     let first = broken.first()?;
     Some(format!(
         "{} cannot be restored whole, such as {first}: an earlier check found damage that the one at {} did not \

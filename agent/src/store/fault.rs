@@ -18,6 +18,11 @@ const SKEW_MAX: SignedDuration = SignedDuration::from_mins(15);
 /// What S3 answers to a read of an object in a class that is not online.
 const ARCHIVED: &str = "InvalidObjectState";
 
+/// Whether an object is there and cannot be read now, because its storage class is not online.
+pub fn is_archived(error: &Error) -> bool {
+    error.kind() == Kind::Unreachable && error.causes().iter().any(|cause| cause.contains(ARCHIVED))
+}
+
 tokio::task_local! {
     // The HTTP client, far below object_store, reports each try to the call through this.
     static TRACE: Arc<Trace>;
@@ -137,8 +142,8 @@ impl Call {
         };
         let error = match text.as_str() {
             t if t.contains(ARCHIVED) => error.next(
-                "its storage class must be brought back first (of S3: restore-object of every object in its folder); \
-                 run again when that is done: docs/retention.md",
+                "its storage class is not online: request the objects of its folder (S3: restore-object), wait, then \
+                 run again; docs/retention.md",
             ),
             t if t.contains("169.254.169.254") || t.contains("metadata.google.internal") => {
                 error.next(format!("no credentials were found: set {}", self.words.credentials))

@@ -56,6 +56,7 @@ use crate::error::{Error, Kind, Result};
 use crate::rate_limit::RateLimit;
 
 pub use abandoned::UnfinishedUpload;
+pub use fault::is_archived;
 pub use options::StoreOptions;
 pub use remove::Removed;
 pub use upload::Upload;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use object_store::{Attribute, Attributes, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 
-use super::fault::Call;
+use super::fault::{Call, is_archived};
 use super::remote::Remote;
 use super::{Given, Version};
 use crate::clock;
@@ -120,7 +120,13 @@ impl Remote {
         let path = self.path(key);
         let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
             Ok(meta) if meta.size != expected => return Ok(Existing::Another),
-            Ok(_) => self.get(key, None, expected).await,
+            Ok(meta) => match self.get(key, None, expected).await {
+                // It cannot be compared now. Its name is ours, as in `Upload::finish`.
+                Err(e) if is_archived(&e) => {
+                    return Ok(Existing::Ours(UpdateVersion { e_tag: meta.e_tag, version: meta.version }));
+                }
+                got => got,
+            },
             Err(e) => Err(e),
         };
         match found {

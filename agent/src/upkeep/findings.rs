@@ -1,12 +1,13 @@
 //! What a check found: each finding once, by name, with what it means for a restore.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, SnapshotId, TenantName};
 use crate::upkeep::foreign::{ForeignObject, ForeignObjects};
@@ -219,8 +220,8 @@ impl Report {
 pub struct Found {
     /// What is wrong.
     pub findings: Vec<Finding>,
-    /// Objects that are named in a finding because they are not there.
-    pub missing: BTreeSet<String>,
+    /// Objects that are named in a finding because they are not there, and when they were stored, of WAL.
+    pub missing: BTreeMap<String, Option<Timestamp>>,
     /// What could not be looked at.
     pub unasked: Vec<Unasked>,
     /// What was left out.
@@ -252,7 +253,7 @@ impl Findings {
     pub fn sort(&self, object: &str, error: Error, lost: Vec<SnapshotId>) {
         let what = match error.kind() {
             Kind::NotFound => {
-                self.lock().missing.insert(object.to_owned());
+                self.lock().missing.entry(object.to_owned()).or_default();
                 "it is missing".to_owned()
             }
             Kind::Integrity | Kind::Signature | Kind::Repository => {
@@ -269,6 +270,11 @@ impl Findings {
             }
         };
         self.add(Finding { object: object.to_owned(), what, lost });
+    }
+
+    /// Notes when an object was stored that turns out to be missing.
+    pub fn was_stored(&self, object: &str, at: Timestamp) {
+        self.lock().missing.insert(object.to_owned(), Some(at));
     }
 
     /// Notes a foreign object; a `claim` has a name of ours.

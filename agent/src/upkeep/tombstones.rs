@@ -1,5 +1,4 @@
-//! Tombstones: each is signed by a key that is trusted, and names nothing younger than its window or
-//! grace.
+//! Tombstones: each is signed by a key that is trusted, and names nothing that expire never announces.
 //!
 //! Whoever has a signing key can announce anything. Expire deletes nothing of that, since it decides again
 //! before it deletes, but it runs once a day: here it is told at once.
@@ -9,12 +8,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::manifest::Origin;
+use crate::archive::manifest::{Object, Origin};
 use crate::archive::signature::TrustedKeys;
 use crate::clock::{self, earlier};
 use crate::config::{Class, class_of};
 use crate::inventory::Snapshot;
-use crate::names::{SnapshotId, TenantName, counted};
+use crate::names::{InstanceName, SnapshotId, TenantName, counted};
+use crate::repository::announced::{may_be_garbage, snapshot_of};
 use crate::repository::tombstones::Believed;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
@@ -63,27 +63,41 @@ pub async fn read(
 }
 
 /// Sentences about tombstones that name what no run of expire announces: snapshots, and WAL, that were
-/// younger than that when the tombstone was stored.
-pub fn too_young<'a>(
+/// younger than that when the tombstone was stored; as unfinished what has a manifest; as garbage what a
+/// manifest names, or a folder of what is no garbage.
+pub fn doubtful<'a>(
+    instance: &InstanceName,
     tombstones: &[Believed],
     find: impl Fn(&SnapshotId) -> Option<Snapshot> + 'a,
     kept: &KeptFor,
 ) -> Vec<String> {
     let mut told = Vec::new();
     for Believed { tombstone, stored_at } in tombstones {
+        let named = &tombstone.named;
         let is_young = |one: &Snapshot| {
             let span = kept.of(one.manifest.tenant.as_ref());
             span.is_none_or(|span| one.stored_at > earlier(*stored_at, span))
         };
-        let named = tombstone.named.snapshots.iter().filter_map(&find);
-        let young: Vec<SnapshotId> = named.filter(is_young).map(|one| one.manifest.id).collect();
+        let of_all = named.snapshots.iter().chain(&named.batches).filter_map(&find).filter(is_young);
+        let kept_whole = of_all.chain(named.unfinished.iter().filter_map(&find));
+        let young: Vec<SnapshotId> = kept_whole.map(|one| one.manifest.id).collect();
+        let is_needed = |name: &&String| {
+            let names = |one: Snapshot| {
+                let key = |object: &Object| layout::object(instance, &one.manifest.id, &object.name);
+                one.manifest.objects.iter().any(|object| key(object) == **name)
+            };
+            let is_part = || snapshot_of(instance, name).and_then(|id| find(&id)).is_some_and(names);
+            !name.starts_with("probe") && (!may_be_garbage(instance, name) || is_part())
+        };
+        let needed = named.garbage.iter().find(is_needed);
         let wal_kept_since = kept.of(None).map(|span| earlier(*stored_at, span));
         let has_young_wal =
-            tombstone.named.wal.iter().any(|range| wal_kept_since.is_some_and(|at| range.stored_until > at));
-        let what = match (young.first(), has_young_wal) {
-            (None, false) => continue,
-            (None, true) => "WAL that is still needed".to_owned(),
-            (Some(first), _) => {
+            named.wal.iter().any(|range| wal_kept_since.is_some_and(|at| range.stored_until > at));
+        let what = match (young.first(), has_young_wal, needed) {
+            (None, false, None) => continue,
+            (None, false, Some(name)) => format!("{name}, which is no garbage"),
+            (None, true, _) => "WAL that is still needed".to_owned(),
+            (Some(first), _, _) => {
                 let count = counted(young.len() as u64, "snapshot");
                 format!("{count} that expire still keeps, such as {first}")
             }
@@ -101,6 +115,8 @@ pub fn too_young<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::archive::tombstone::{Named, Tombstone};
     use crate::clock::Timestamp;
@@ -121,10 +137,10 @@ mod tests {
     #[test]
     fn only_what_expire_still_keeps_is_named() {
         let one = stored(dump("d1", "shop", 10, 1, None), 10);
-        let id = one.manifest.id.clone();
+        let (id, prod) = (one.manifest.id.clone(), "prod".parse::<InstanceName>().unwrap());
         let told = |kept: &KeptFor, hour: i64| {
             let tombstones = [announced(std::slice::from_ref(&id), at(hour))];
-            too_young(&tombstones, |asked| (*asked == id).then(|| one.clone()), kept).len()
+            doubtful(&prod, &tombstones, |asked| (*asked == id).then(|| one.clone()), kept).len()
         };
         let bare = KeptFor { classes: BTreeMap::new(), grace: 24 * HOUR };
         assert_eq!((told(&bare, 33), told(&bare, 34), told(&bare, 5)), (1, 0, 1));
@@ -137,7 +153,30 @@ mod tests {
         };
         assert_eq!((told(&classes("*"), 81), told(&classes("*"), 82)), (1, 0));
         assert_eq!(told(&classes("other"), 10_000), 1, "in no class: kept for ever");
-        let gone = too_young(&[announced(std::slice::from_ref(&id), at(11))], |_| None, &bare);
+        let gone = doubtful(&prod, &[announced(std::slice::from_ref(&id), at(11))], |_| None, &bare);
         assert!(gone.is_empty(), "it was carried out: {gone:?}");
+
+        // In whatever list the name is.
+        let long_after = at(10_000);
+        let said = |named: Named| {
+            let one_of = announced(&[], long_after);
+            let tombstone = Tombstone { named, ..one_of.tombstone };
+            let find = |asked: &SnapshotId| (*asked == id).then(|| one.clone());
+            doubtful(&prod, &[Believed { tombstone, ..one_of }], find, &bare).pop()
+        };
+        let unfinished = BTreeSet::from([id.clone()]);
+        assert!(said(Named { unfinished, ..Named::default() }).unwrap().contains("1 snapshot that expire"));
+        let garbage =
+            |name: &str| said(Named { garbage: BTreeSet::from([name.to_owned()]), ..Named::default() });
+        assert!(garbage("instances/prod/snapshots").unwrap().contains("which is no garbage"));
+        assert_eq!(garbage("instances/prod/drills/20261120-shop"), None);
+        assert_eq!(garbage("probe/probe-1"), None);
+        let young = Named { batches: BTreeSet::from([id.clone()]), ..Named::default() };
+        let early = Believed {
+            tombstone: Tombstone { named: young, ..announced(&[], at(11)).tombstone },
+            stored_at: at(11),
+        };
+        let find = |asked: &SnapshotId| (*asked == id).then(|| one.clone());
+        assert_eq!(doubtful(&prod, &[early], find, &bare).len(), 1);
     }
 }

@@ -10,7 +10,6 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::evidence::key::TrustedEvidenceKeys;
-use crate::archive::manifest::Origin;
 use crate::archive::pack;
 use crate::archive::seal::{Identities, Recipients};
 use crate::archive::signature::TrustedKeys;
@@ -26,7 +25,6 @@ use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::announced::Announced;
 use crate::repository::snapshots::Trust;
-use crate::repository::tombstones::Believed;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::coverage::segment_bytes;
 use crate::repository::{Repository, layout};
@@ -83,11 +81,9 @@ pub async fn run(
     let origin = repository.origin().await?;
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
     let tombstones = tombstones::read(&repository, &origin, &request.announcers, &findings, &cancel).await;
-    let named = |one: &Believed| {
-        let named = &one.tombstone.named;
-        named.snapshots.iter().chain(&named.batches).chain(&named.unfinished).cloned().collect::<Vec<_>>()
-    };
-    let announced: BTreeSet<SnapshotId> = tombstones.iter().flat_map(named).collect();
+    // What may have gone by now.
+    let announced =
+        Announced::of(repository.instance(), &tombstones, SegmentBytes::USUAL).snapshots(clock::now());
     let scope =
         Scope::survey(&repository, &origin, trust, (snapshots, tenant.as_ref()), &announced, &findings)
             .await
@@ -119,41 +115,40 @@ pub async fn run(
         problems.extend(versions.problems);
         warnings.extend(versions.warnings);
         let find = |id: &SnapshotId| scope.snapshot(repository.instance(), id);
-        problems.extend(tombstones::too_young(&tombstones, find, &request.kept));
+        problems.extend(tombstones::doubtful(repository.instance(), &tombstones, find, &request.kept));
         let all = snapshots_of(&mut scope.manifests.keys().filter(|id| !announced.contains(id)));
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);
         warnings.extend(gaps.warnings);
     }
-    let mut tasks = tasks(&scope);
-    let all = (tasks.len() + wal.len()) as u64;
+    // What would have to be requested first is looked for, and not read.
+    let is_cold =
+        |task: &Task| task.object.name.starts_with(pack::FOLDER) && scope.cold(&task.snapshot).is_some();
+    let (mut sized, mut tasks): (Vec<Task>, Vec<Task>) =
+        tasks(&scope).into_iter().partition(|task| request.quick || is_cold(task));
+    if !request.quick {
+        let classes = sized.iter().filter_map(|task| Some((&task.snapshot, scope.cold(&task.snapshot)?)));
+        for (id, cold) in classes.collect::<BTreeMap<_, _>>() {
+            let class = &cold.storage_class;
+            let why = format!("its packs are in storage class {class}: their content was not read");
+            findings.skip(id.as_str(), why);
+        }
+    }
+    // Cold packs are named; nobody waits until they are read.
+    let not_read: &[Task] = if request.quick { &sized } else { &[] };
+    let all = (tasks.len() + not_read.len() + wal.len()) as u64;
     let bytes_of = |tasks: &[Task], wal: &[WalTask]| {
         tasks.iter().map(|task| task.object.bytes).sum::<u64>()
             + wal.iter().map(|task| task.bytes).sum::<u64>()
     };
-    let all_bytes = bytes_of(&tasks, &wal);
+    let all_bytes = bytes_of(&tasks, &wal) + bytes_of(not_read, &[]);
+    sized.retain(|task| is_odd(&repository, &scope, task));
     if request.quick {
-        tasks = sample(&repository, &scope, tasks, 0.0);
         wal.clear();
     } else if let Some(percent) = request.sample_percent {
         tasks = sample(&repository, &scope, tasks, percent);
         wal = wal::sample(wal, percent);
     }
-    // What would have to be requested first is looked for, and not read.
-    let (mut cold, read) = (Vec::new(), std::mem::take(&mut tasks));
-    for task in read {
-        match task.object.name.starts_with(pack::FOLDER) && scope.cold(&task.snapshot).is_some() {
-            true => cold.push(task),
-            false => tasks.push(task),
-        }
-    }
-    let ids: BTreeSet<&SnapshotId> = cold.iter().map(|task| &task.snapshot).collect();
-    for id in ids.into_iter().filter(|_| !request.quick) {
-        let class = scope.cold(id).map_or("", |cold| cold.storage_class.as_str());
-        findings
-            .skip(id.as_str(), format!("its packs are in storage class {class}: their content was not read"));
-    }
-    let cold = sample(&repository, &scope, cold, 0.0);
     progress.stage(format!("{} objects", tasks.len() + wal.len()));
     let bytes = bytes_of(&tasks, &wal);
     if request.identities.is_none() {
@@ -168,7 +163,6 @@ pub async fn run(
         runtime: Handle::current(),
         meter: Meter::new(request.bytes_per_second_max, progress, cancel.clone()),
         scope,
-        quick: request.quick,
         findings,
         origin,
         trusted,
@@ -187,7 +181,7 @@ pub async fn run(
             Some(identities) => deep::check(&shared, tasks, &identities, workers, bytes),
             None => each(&shared, tasks, workers, |task| shared.check(task)),
         }
-        each(&shared, cold, workers, |task| shared.check_size(task));
+        each(&shared, sized, workers, |task| shared.check_size(task));
         each(&shared, wal, workers, |task| shared.check_wal(task));
         shared.judge_partial()
     })
@@ -200,8 +194,18 @@ pub async fn run(
     let Found { mut findings, missing, unasked, skipped, foreign } = work.findings.take();
     let newest_whole = newest_whole(work.repository.instance(), &work.scope, &findings, &unasked);
     if !missing.is_empty() {
-        let gone = expired(&work.repository, &work.origin, &request.announcers, size, &findings).await;
-        findings.retain(|finding| !(missing.contains(&finding.object) && gone.contains(&finding.object)));
+        // What expire deleted while this ran is no damage. What cannot be known is.
+        let read = async {
+            let runs = work.repository.expiry_runs().await?;
+            work.repository.tombstones(runs, &work.origin, &request.announcers).await
+        };
+        let (tombstones, _) = read.await.unwrap_or_default();
+        let (announced, now) = (Announced::of(work.repository.instance(), &tombstones, size), clock::now());
+        findings.retain(|finding| {
+            let Some(stored) = missing.get(&finding.object) else { return true };
+            let nobody_needs_it = finding.lost.iter().all(|id| announced.names_snapshot(now, id));
+            !(nobody_needs_it && announced.names(now, &finding.object, *stored))
+        });
     }
     problems.extend(foreign.problem());
     let (foreign, foreign_more) = foreign.into_named();
@@ -237,26 +241,6 @@ pub async fn run(
     })
 }
 
-/// The objects that expire was allowed to delete while they were checked. What cannot be known stays a
-/// finding.
-async fn expired(
-    repository: &Repository,
-    origin: &Origin,
-    trusted: &TrustedKeys,
-    size: SegmentBytes,
-    findings: &[Finding],
-) -> BTreeSet<String> {
-    let read = async { repository.tombstones(repository.expiry_runs().await?, origin, trusted).await };
-    let Ok((tombstones, _)) = read.await else { return BTreeSet::new() };
-    let announced = Announced::of(repository.instance(), &tombstones, size);
-    let now = clock::now();
-    let gone = findings.iter().filter(|finding| {
-        let nobody_needs_it = finding.lost.iter().all(|id| announced.names_snapshot(now, id));
-        announced.names(now, &finding.object) && nobody_needs_it
-    });
-    gone.map(|finding| finding.object.clone()).collect()
-}
-
 /// The newest dump of each tenant that was checked, without a finding.
 fn newest_whole(
     instance: &InstanceName,
@@ -288,14 +272,16 @@ fn tasks(scope: &Scope) -> Vec<Task> {
 }
 
 /// So many percent, at random, and every object that is not listed with its size.
+/// Whether an object is not listed with its size.
+fn is_odd(repository: &Repository, scope: &Scope, task: &Task) -> bool {
+    let key = layout::object(repository.instance(), &task.snapshot, &task.object.name);
+    scope.listed.get(&key) != Some(&task.object.bytes)
+}
+
 fn sample(repository: &Repository, scope: &Scope, mut tasks: Vec<Task>, percent: f64) -> Vec<Task> {
     let wanted = (tasks.len() as f64 * percent / 100.0).ceil() as usize;
     tasks.sort_by_cached_key(|_| random_hex(8));
     let rest = tasks.split_off(wanted.min(tasks.len()));
-    let suspicious = rest.into_iter().filter(|task| {
-        let key = layout::object(repository.instance(), &task.snapshot, &task.object.name);
-        scope.listed.get(&key) != Some(&task.object.bytes)
-    });
-    tasks.extend(suspicious);
+    tasks.extend(rest.into_iter().filter(|task| is_odd(repository, scope, task)));
     tasks
 }

@@ -4,6 +4,7 @@
 use crate::archive::lineage;
 use crate::archive::manifest::Origin;
 use crate::archive::wal::{HalfDigest, STORED_BYTES_MAX, WalName};
+use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::gaps::{Missing, missing};
@@ -22,6 +23,8 @@ pub struct WalTask {
     what: What,
     /// Its size as listed.
     pub bytes: u64,
+    /// When it was stored, of an object of WAL.
+    stored_at: Option<Timestamp>,
 }
 
 /// What it is by its name.
@@ -45,11 +48,13 @@ pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Ve
         key: layout::wal_object(instance, &object.name),
         what: What::Wal(object.name),
         bytes: object.bytes,
+        stored_at: Some(object.stored_at),
     });
     let lineages = lineages.iter().map(|lineage| WalTask {
         key: lineage.key.clone(),
         what: What::Lineage(lineage.timeline),
         bytes: lineage.bytes,
+        stored_at: None,
     });
     objects.chain(lineages).collect()
 }
@@ -88,6 +93,11 @@ impl Work {
             What::Wal(name) => self.look_at_wal(&task.key, name),
             What::Lineage(timeline) => return self.check_lineage(task, timeline),
         };
+        if let (Err(e), Some(at)) = (&outcome, task.stored_at)
+            && e.kind() == Kind::NotFound
+        {
+            self.findings.was_stored(&task.key, at);
+        }
         let error = outcome.err().map(|e| match e.kind() {
             Kind::Integrity | Kind::NotFound | Kind::Signature => {
                 e.context("recovery from an earlier base backup ends there")

@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
 use crate::repository::wal::WalReader;
 use crate::repository::{Repository, layout};
+use crate::store::is_archived;
 use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::meter::Meter;
 use crate::upkeep::scope::Scope;
@@ -45,8 +46,6 @@ pub struct Work {
     pub runtime: Handle,
     /// What there is.
     pub scope: Scope,
-    /// Whether only listings are compared, and no content is read.
-    pub quick: bool,
     /// What is found.
     pub findings: Findings,
     /// Rate, progress, stop.
@@ -92,11 +91,8 @@ pub fn each<T: Send>(work: &Work, tasks: Vec<T>, workers: usize, check: impl Fn(
 }
 
 impl Work {
-    /// Fetches one object and compares it, without a key. A quick check asks for its size only.
+    /// Fetches one object and compares it, without a key.
     pub fn check(&self, task: &Task) {
-        if self.quick {
-            return self.check_size(task);
-        }
         let Task { snapshot, object } = task;
         let outcome =
             self.repository.check_object(&self.runtime, snapshot, object, |bytes| self.meter.passed(bytes));
@@ -139,7 +135,7 @@ impl Work {
             self.meter.progress().add_files(1);
         }
         let Some(e) = error.filter(|e| e.kind() != Kind::Interrupted) else { return };
-        if e.kind() == Kind::Unreachable {
+        if e.kind() == Kind::Unreachable && !is_archived(&e) {
             self.unreachable.fetch_add(1, Relaxed);
         }
         self.findings.sort(key, e, lost);

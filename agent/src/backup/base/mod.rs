@@ -192,8 +192,15 @@ enum Attempt {
 async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> Result<Attempt> {
     let (snapshots, _) = job.repository.snapshot_ids().await?;
     let kind = SnapshotKind::Base;
-    let snapshot =
-        SnapshotWriter::begin(&job.repository, &job.origin, &job.recipients, job.pack_settings(), kind, None);
+    let snapshot = SnapshotWriter::begin(
+        &job.repository,
+        &job.origin,
+        &job.recipients,
+        job.pack_settings(),
+        kind,
+        None,
+        None,
+    );
     let mut session = Session::maintenance(&job.postgres).await?;
     let source = source::choose(&job, &mut session).await?;
     let cluster = ask(&mut session).await?;

@@ -72,7 +72,7 @@ pub async fn store(
     progress.stage("capturing the configuration");
     let packs = PackSettings { zstd_level: config.backup.zstd_level, pack_bytes: config.backup.pack_bytes };
     let snapshot =
-        SnapshotWriter::begin(&repository, &origin, &recipients, packs, SnapshotKind::Config, None);
+        SnapshotWriter::begin(&repository, &origin, &recipients, packs, SnapshotKind::Config, None, None);
     let captured = capture(&config.configuration, &key, &cancel).await?;
     let mut facts = captured.facts(&key);
     let pace = Pace::new(config.backup.read_bytes_per_second_max, cancel.clone());

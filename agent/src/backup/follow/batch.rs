@@ -85,7 +85,7 @@ pub async fn store(
     }
     let kind = SnapshotKind::Arrivals;
     let Storing { repository, origin, recipients, packs, .. } = &*storing;
-    let snapshot = SnapshotWriter::begin(repository, origin, recipients, *packs, kind, None);
+    let snapshot = SnapshotWriter::begin(repository, origin, recipients, *packs, kind, None, None);
     let (reading, writer) = (storing.clone(), snapshot.clone());
     let (files, read) = on_own_thread(files, move |files| read(&reading, &writer, files)).await;
     let stored = match read {

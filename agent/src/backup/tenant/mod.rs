@@ -122,7 +122,10 @@ pub async fn back_up(
 
 fn begin(job: &Job, kind: SnapshotKind, tenant: &TenantName) -> Arc<SnapshotWriter> {
     let (repository, origin, recipients) = (&job.repository, &job.origin, &job.recipients);
-    SnapshotWriter::begin(repository, origin, recipients, job.pack_settings(), kind, Some(tenant))
+    // What a release may be taken back to is wanted soon.
+    let may_be_cold = kind == SnapshotKind::Dump && job.release.is_none();
+    let cold = repository.cold(tenant).filter(|_| may_be_cold);
+    SnapshotWriter::begin(repository, origin, recipients, job.pack_settings(), kind, Some(tenant), cold)
 }
 
 /// `None` where a new point should be tried. `ids` are the highest ones of the backup before.
