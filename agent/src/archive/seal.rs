@@ -87,6 +87,15 @@ impl Recipients {
         Recipients::parse(listed.iter().map(String::as_str).chain(text.lines()))
     }
 
+    /// These and more; one that is there already is not added twice.
+    ///
+    /// # Errors
+    /// As for [`Recipients::parse`].
+    pub fn and(&self, more: &[String]) -> Result<Recipients> {
+        let is_new = |text: &&String| !self.texts().any(|there| there == text.trim());
+        Recipients::parse(self.texts().chain(more.iter().filter(is_new).map(String::as_str)))
+    }
+
     /// The public keys as configured.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(text, _)| text.as_str())

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::archive::manifest::{Manifest, Origin};
-use crate::archive::seal::Recipients;
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::backup::last_step::LastSteps;
 use crate::catalog::state::StateDir;
@@ -15,6 +14,7 @@ use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::repository::lease::{Lease, Watch};
+use crate::repository::sealed_for::SealedFor;
 use crate::repository::writer::{PackSettings, SnapshotWriter};
 use crate::repository::{Repository, layout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub struct Job {
     /// What manifests say about repository and instance.
     pub origin: Origin,
     /// Who can decrypt it.
-    pub recipients: Recipients,
+    pub sealed_for: SealedFor,
     /// Who signs.
     pub signing: SigningKey,
     /// Whose signatures are believed.
@@ -77,7 +77,7 @@ impl Job {
         progress: Progress,
         cancel: CancellationToken,
     ) -> Result<Begun> {
-        let recipients = Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref())?;
+        let sealed_for = SealedFor::load(config)?;
         let signing = signing_key(config)?;
         let state = StateDir::open(&config.state_dir, &config.instance)?;
         let cancel = cancel.child_token();
@@ -118,7 +118,7 @@ impl Job {
             repository,
             origin,
             trusted,
-            recipients,
+            sealed_for,
             signing,
             state,
             postgres,

@@ -299,7 +299,7 @@ async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manife
     let snapshot = SnapshotWriter::begin(
         &job.repository,
         &job.origin,
-        &job.recipients,
+        job.sealed_for.instance(),
         job.pack_settings(),
         kind,
         None,

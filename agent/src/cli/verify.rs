@@ -12,7 +12,7 @@ use super::trust::TrustArgs;
 use super::{App, Done};
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::SnapshotKind;
-use crate::archive::seal::{Identities, Recipients};
+use crate::archive::seal::Identities;
 use crate::catalog::held::Held;
 use crate::catalog::last_verify::LastVerify;
 use crate::catalog::state::StateDir;
@@ -22,6 +22,7 @@ use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::repository::Repository;
+use crate::repository::sealed_for::SealedFor;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::upkeep::findings::Report;
@@ -184,7 +185,7 @@ async fn check(
         identities,
         workers: args.workers.map_or(config.restore.workers, usize::from),
         trust,
-        recipients: Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()).ok(),
+        sealed_for: SealedFor::load(config).ok(),
         evidence_keys: evidence_keys(config),
     };
     let shown = app.progress("verify", None);

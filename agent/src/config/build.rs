@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::LockMode;
 use super::given::wrong_so;
+use super::public_keys::{recipient, trusted_key};
 use super::read::{Reader, schedule_line, tenant};
 use super::{
     Agent, Backup, BaseSource, BaseTrust, Config, Configuration, Expire, Inputs, Odoo, Postgres, Prices,
@@ -303,16 +304,6 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
     })
 }
 
-/// Checks that a text is a recipient that archives can be encrypted to.
-pub fn recipient(text: &str) -> Result<String, String> {
-    let ssh = text.starts_with("ssh-");
-    let fine = match ssh {
-        true => text.parse::<age::ssh::Recipient>().is_ok(),
-        false => text.parse::<age::x25519::Recipient>().is_ok(),
-    };
-    fine.then(|| text.to_owned()).ok_or_else(|| "is not a valid recipient".to_owned())
-}
-
 /// A DNS label (RFC 1123), as Kubernetes wants it.
 fn namespace(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -321,12 +312,4 @@ fn namespace(text: &str) -> Result<String, String> {
         && text.starts_with(plain)
         && text.ends_with(plain);
     fits.then(|| text.to_owned()).ok_or_else(|| "is not a namespace (1-63 of a-z 0-9 -)".to_owned())
-}
-
-fn trusted_key(text: &str) -> Result<String, String> {
-    match ssh_key::PublicKey::from_openssh(text) {
-        Ok(key) if key.algorithm() == ssh_key::Algorithm::Ed25519 => Ok(text.to_owned()),
-        Ok(key) => Err(format!("is a key of type {}; only Ed25519 keys are accepted here", key.algorithm())),
-        Err(error) => Err(format!("is not a public key ({error})")),
-    }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::given::wrong_so;
 use super::period::Period;
+use super::public_keys::recipient;
 use super::read::{Reader, schedule_line};
 use crate::crontab::{self, Schedule};
 use crate::error::{Error, Result};
@@ -93,6 +94,8 @@ pub struct Class {
     pub copies: u32,
     /// The regions in which these may be; empty allows every region.
     pub regions: Vec<String>,
+    /// Public keys that their dumps and files are encrypted to, in addition to those of the instance.
+    pub recipients: Vec<String>,
     /// How often a restore of one of these tenants is drilled; `None` promises nothing.
     pub drill_every: Option<Duration>,
 }
@@ -119,6 +122,7 @@ impl Default for Class {
             dropped: None,
             copies: 1,
             regions: Vec::new(),
+            recipients: Vec::new(),
             drill_every: None,
         }
     }
@@ -293,6 +297,7 @@ fn class(own: &Reader<'_>) -> Result<Class> {
         dropped: span("class.*.dropped")?,
         copies: count("class.*.copies")?,
         regions: own.list("class.*.regions", |text| Ok(text.to_owned()))?,
+        recipients: own.list("class.*.recipients", recipient)?,
         drill_every: span("class.*.drill_every")?,
     };
     if class.keeps_nothing() {

@@ -434,6 +434,8 @@ pub const KEYS: &[Key] = &[
         "In how many repositories the backups must be. Lifeboat sees only one: with more, `policy check` reports \"?\" and exit code 3."),
     key("class.*.regions", Takes::List("regions"), Some("[]"), "",
         "The regions in which the repository may be; an empty list allows every region."),
+    key("class.*.recipients", Takes::List("age recipients (\"age1...\") or SSH public keys (\"ssh-ed25519 ...\", \"ssh-rsa ...\")"), Some("[]"), "",
+        "Public keys whose identities open the dumps and files of these tenants, in addition to those of seal.recipients (docs/retention.md)."),
     key("class.*.drill_every", Takes::Duration(HOUR, 3650 * DAY), None, "\"7d\"",
         "How often a restore of one of these tenants is drilled."),
 ];

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use super::Check;
 use crate::archive::evidence::key::{EvidenceKey, TrustedEvidenceKeys};
-use crate::archive::seal::{Identities, Recipients};
+use crate::archive::seal::Identities;
 use crate::archive::signature::SigningKey;
 use crate::config::Config;
 use crate::disk;
+use crate::repository::sealed_for::SealedFor;
 use crate::setup::IDENTITY_FILE;
 
 /// Every check of keys.
@@ -20,15 +21,19 @@ pub fn checks(config: &Config) -> Vec<Check> {
 
 fn recipients(config: &Config) -> Check {
     const NAME: &str = "recipients";
-    match Recipients::load(&config.seal.recipients, config.seal.recipients_file.as_deref()) {
+    match SealedFor::load(config) {
         Err(error) => Check::error(NAME, &error),
-        Ok(recipients) => match recipients.texts().count() {
+        Ok(sealed_for) => match sealed_for.instance().texts().count() {
             1 => Check::warn(
                 NAME,
                 "only one recipient: if its identity is lost, nobody can open the archives",
                 "add an escrow recipient to seal.recipients and keep its identity elsewhere",
             ),
-            count => Check::ok(NAME, format!("{count} recipients can open what is stored")),
+            count => {
+                let more = |(class, more): (&str, usize)| format!(", those of class {class} {more} more");
+                let more: String = sealed_for.more().map(more).collect();
+                Check::ok(NAME, format!("{count} recipients can open what is stored{more}"))
+            }
         },
     }
 }

@@ -25,6 +25,7 @@ pub fn findings(
     let lines = Lines::of(config, (name, class));
     let mut all = Vec::new();
     all.extend(class.rpo.map(|rpo| rpo_finding(config, (name, rpo), &lines, (has_base, has_wal), now)));
+    all.extend(class.rpo.and_then(|rpo| checks(config, rpo, now)));
     all.extend(too_few(class, &lines, now));
     all.extend(cold(config, class, &lines));
     all.extend(window(class, &lines, has_base, now));
@@ -127,6 +128,18 @@ fn rpo_finding(
     finding(Outcome::Fail, text + missing).next(format!(
         "set class.{name}.backup to run more often, or set wal.stream = true and schedule.base"
     ))
+}
+
+/// Checks of the repository that are further apart than what may be lost: what a thief does may be reported
+/// later than that.
+fn checks(config: &Config, rpo: Duration, now: Timestamp) -> Option<Finding> {
+    let gap = longest_gap(&[config.schedule.verify.as_ref()?], now)?;
+    let text = format!(
+        "rpo = {}, but the checks of schedule.verify are up to {} apart: an attack may be reported later",
+        span(rpo),
+        span_text(gap)
+    );
+    (gap > rpo).then(|| Finding::new("checks", Outcome::Note, text))
 }
 
 /// Counts that the schedule cannot fill.
@@ -238,6 +251,8 @@ mod tests {
     use crate::config::Inputs;
     use crate::crontab::zone;
 
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIk1CVy8M+xF/CBN7ZjbiaNJ0vGBx/XBr7cZSxSZJepu";
+
     fn now() -> Timestamp {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
@@ -277,6 +292,22 @@ mod tests {
 
     fn first(text: &str, stored: (bool, bool)) -> (Outcome, String) {
         found(text, stored).remove(0)
+    }
+
+    #[test]
+    fn checks_that_are_further_apart_than_the_rpo_are_named() {
+        let told = |every: &str, rpo: &str| {
+            let text = format!(
+                "schedule.backup = '30 1 * * *'\nschedule.verify = '{every}'\n\
+                 signing.trusted_keys = ['{KEY}']\n[class.x]\ntenants = ['*']\nwindow = '0s'\nrpo = '{rpo}'\n"
+            );
+            found(&text, (false, false)).into_iter().find(|(_, text)| text.starts_with("checks: "))
+        };
+        let (outcome, text) = told("*/15 * * * *", "14min").unwrap();
+        assert_eq!(outcome, Outcome::Note);
+        assert!(text.contains("rpo = 14min, but the checks of schedule.verify are up to 15 min"), "{text}");
+        assert_eq!(told("*/15 * * * *", "15min"), None);
+        assert_eq!(told("0 3 * * *", "26h"), None);
     }
 
     #[test]

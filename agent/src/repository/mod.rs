@@ -18,6 +18,7 @@ pub mod ranges;
 pub mod reader;
 pub mod record;
 pub mod releases;
+pub mod sealed_for;
 pub mod snapshots;
 pub mod suspicions;
 pub mod tampered;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::pack;
-use crate::archive::seal::{Identities, Recipients};
+use crate::archive::seal::Identities;
 use crate::archive::signature::TrustedKeys;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
@@ -24,6 +24,7 @@ use crate::names::wal::SegmentBytes;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
 use crate::repository::announced::Announced;
+use crate::repository::sealed_for::SealedFor;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
 use crate::repository::wal::coverage::segment_bytes;
@@ -57,7 +58,7 @@ pub struct VerifyRequest {
     /// Whose manifests are believed.
     pub trust: Trust,
     /// For whom this host encrypts; `None` where it does not.
-    pub recipients: Option<Recipients>,
+    pub sealed_for: Option<SealedFor>,
     /// Whose evidence of checkpoints is believed; `None` where no key is known.
     pub evidence_keys: Option<TrustedEvidenceKeys>,
     /// Batches that this host knows to have been stored: it is a finding if one is gone that no tombstone
@@ -96,7 +97,7 @@ pub async fn run(
     };
     let chosen = snapshots_of(&mut scope.chosen.iter());
     let Missing { mut problems, mut warnings } = lacking(&chosen);
-    warnings.extend(doubtful(&chosen, request.recipients.as_ref()));
+    warnings.extend(doubtful(&chosen, request.sealed_for.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
     let (mut size, mut saw_versions) = (SegmentBytes::USUAL, false);
     if everything {
@@ -271,13 +272,13 @@ fn tasks(scope: &Scope) -> Vec<Task> {
         .collect()
 }
 
-/// So many percent, at random, and every object that is not listed with its size.
 /// Whether an object is not listed with its size.
 fn is_odd(repository: &Repository, scope: &Scope, task: &Task) -> bool {
     let key = layout::object(repository.instance(), &task.snapshot, &task.object.name);
     scope.listed.get(&key) != Some(&task.object.bytes)
 }
 
+/// So many percent, at random, and every object that is not listed with its size.
 fn sample(repository: &Repository, scope: &Scope, mut tasks: Vec<Task>, percent: f64) -> Vec<Task> {
     let wanted = (tasks.len() as f64 * percent / 100.0).ceil() as usize;
     tasks.sort_by_cached_key(|_| random_hex(8));

@@ -6,6 +6,7 @@
 mod archive;
 mod as_root;
 mod both_kinds;
+mod class_recipients;
 mod database;
 mod full_disk;
 mod hostile_files;

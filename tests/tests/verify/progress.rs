@@ -41,7 +41,7 @@ fn a_check_counts_what_it_expects_and_no_more() {
             identities: deep.then(|| Identities::load(&[identity], &|_| None).unwrap()),
             workers: 2,
             trust: Trust::keys(&config.signing.trusted_keys).unwrap(),
-            recipients: None,
+            sealed_for: None,
             evidence_keys: None,
         };
         let progress = Progress::new("verify", None);

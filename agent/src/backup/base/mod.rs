@@ -195,7 +195,7 @@ async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> R
     let snapshot = SnapshotWriter::begin(
         &job.repository,
         &job.origin,
-        &job.recipients,
+        job.sealed_for.instance(),
         job.pack_settings(),
         kind,
         None,

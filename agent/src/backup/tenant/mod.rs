@@ -121,7 +121,7 @@ pub async fn back_up(
 }
 
 fn begin(job: &Job, kind: SnapshotKind, tenant: &TenantName) -> Arc<SnapshotWriter> {
-    let (repository, origin, recipients) = (&job.repository, &job.origin, &job.recipients);
+    let (repository, origin, recipients) = (&job.repository, &job.origin, job.sealed_for.tenant(tenant));
     // What a release may be taken back to is wanted soon.
     let may_be_cold = kind == SnapshotKind::Dump && job.release.is_none();
     let cold = repository.cold(tenant).filter(|_| may_be_cold);
