@@ -7,12 +7,13 @@ use super::dropped::over;
 use super::hold::{Held, Hold};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
-use super::stock::{Item, Known, ReleasePoint, Stock};
+use super::stock::{BaseRange, Item, Known, ReleasePoint, Stock, WalStock};
 use super::wal::WalSpans;
 use super::work::{COUNTS, Work, starts};
 use crate::archive::manifest::SnapshotKind;
 use crate::clock::{Timestamp, earlier};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::wal::TimelineId;
+use crate::names::{Lsn, SnapshotId, TenantName};
 
 /// What stays.
 pub struct Kept<'a> {
@@ -154,11 +155,31 @@ impl<'a> Work<'a> {
                 self.keep(&item.id, reason.clone());
             }
         }
-        let Some((timeline, lsn)) = one.point else { return };
+        let Some(point) = one.point else { return };
         let Known::All(wal) = &self.stock.wal else { return };
-        for base in bases.into_iter().filter_map(|item| item.base) {
-            self.wal.to_point(&base, wal, (timeline, lsn), reason);
+        let is_lost = !bases.iter().any(|base| base.whole);
+        let others = if is_lost { self.last_bases(wal, point) } else { Vec::new() };
+        others.iter().for_each(|base| self.keep(&base.id, reason.clone()));
+        for base in bases.into_iter().chain(others).filter_map(|item| item.base) {
+            self.wal.to_point(&base, wal, point, reason);
         }
+    }
+
+    /// The last base backup from which a point can be reached, for a release whose own one is gone: it may be
+    /// held after years, while an older one stays for another reason. And the last one that may be whole.
+    fn last_bases(&self, wal: &WalStock, (timeline, lsn): (TimelineId, Lsn)) -> Vec<&'a Item> {
+        let leads = |base: &BaseRange| match base.timeline == timeline {
+            true => base.stop <= lsn,
+            false => wal.comes_from(timeline, base),
+        };
+        let leading = || {
+            let bases = self.stock.items.iter().filter_map(|item| Some((item.base.as_ref()?, item)));
+            bases.filter(|(base, item)| leads(base) && item.may_be_whole)
+        };
+        let last = |one: Option<(&BaseRange, &'a Item)>| one.map(|(_, item)| item);
+        let by_end = |(base, _): &(&BaseRange, &Item)| (base.timeline, base.stop);
+        let whole = last(leading().filter(|(_, item)| item.whole).max_by_key(by_end));
+        whole.into_iter().chain(last(leading().max_by_key(by_end))).collect()
     }
 
     /// The holds that hold. What is not needed without one was in use until it was removed: a restore may

@@ -24,6 +24,7 @@ use crate::archive::manifest::SnapshotKind;
 use crate::clock;
 use crate::names::SnapshotId;
 use periods::{HOUR, at};
+use present::{SEGMENT, Segments};
 use world::{DAY, World};
 
 /// Histories of a run that nobody asks for more of.
@@ -81,6 +82,44 @@ fn a_held_span_keeps_its_dumps() {
     let stays = |id: &SnapshotId| world.items.iter().any(|item| item.id == *id);
     assert!(stays(&dumps[1]) && stays(&dumps[2]), "the last one before the span, and the one in it");
     assert!(!stays(&dumps[4]) && !stays(&dumps[5]));
+}
+
+/// A release that is held when its own base backup has gone already: an older one still leads to it.
+#[test]
+fn a_release_whose_base_backup_is_gone_keeps_an_older_one() {
+    let mut world = World::new(1);
+    world.may_fail = false;
+    world.choose_rules();
+    for rule in world.rules.tenants.values_mut().chain(&mut world.rules.instance) {
+        rule.periods.values_mut().for_each(|count| *count = 0);
+    }
+    let base = |world: &mut World| {
+        world.pass(5);
+        world.base();
+        let full = world.items.last_mut().unwrap();
+        full.needs = [full.id.clone()].into();
+        full.id.clone()
+    };
+    let (first, own) = (base(&mut world), base(&mut world));
+    world.pass(5);
+    world.release();
+    let (timeline, lsn) = world.releases[0].point.unwrap();
+    world.items.retain(|item| item.id != own);
+    world.add_hold("h".to_owned(), Held::Release(world.releases[0].release.clone()));
+    world.now += 8 * 366 * DAY;
+    for _ in 0..2 {
+        base(&mut world);
+        world.now += 30 * DAY;
+    }
+    base(&mut world);
+    for _ in 0..3 {
+        world.expire();
+        world.now += 7 * HOUR;
+    }
+    let first = world.items.iter().find(|item| item.id == first).expect("it leads to the release");
+    let start = first.base.unwrap().start.0 / SEGMENT;
+    let stored = Segments::of(&world.wal.items);
+    assert!(stored.contain(timeline.0, start, lsn.0 / SEGMENT), "and the WAL between");
 }
 
 fn times() -> u64 {

@@ -101,8 +101,8 @@ impl World {
         }
         if reached >= Reached::SomeWal {
             let key = |one: &WalItem| (one.timeline, one.begin, one.end, one.stored_at);
-            let mut gone: HashSet<_> = phases.wal.iter().map(key).collect();
-            gone.retain(|_| reached == Reached::End || self.dice.one_of(2));
+            let named = phases.wal.iter().filter(|_| reached == Reached::End || self.dice.one_of(2));
+            let gone: HashSet<_> = named.map(key).collect();
             self.wal.items.retain(|one| !gone.contains(&key(one)));
         }
         reached
