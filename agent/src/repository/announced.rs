@@ -96,12 +96,16 @@ impl<'a> Announced<'a> {
 
     fn wal_of(&self, key: &str) -> Option<(TimelineId, Lsn, Lsn)> {
         let folder = key.rsplitn(3, '/').nth(2)?;
-        let name: WalName = key.get(folder.len() + 1..)?.parse().ok()?;
-        let (WalFile::Segment(segment) | WalFile::Partial(segment)) = name.file else { return None };
-        let at = segment.begin(self.size)?;
-        let (begin, end) = (Lsn(at.0 + u64::from(name.begin)), Lsn(at.0 + u64::from(name.end)));
-        Some((name.file.timeline(), begin, end))
+        wal_in(&key.get(folder.len() + 1..)?.parse().ok()?, self.size)
     }
+}
+
+/// Timeline, begin and end of the WAL in an object; `None` of another file.
+pub fn wal_in(name: &WalName, size: SegmentBytes) -> Option<(TimelineId, Lsn, Lsn)> {
+    let (WalFile::Segment(segment) | WalFile::Partial(segment)) = name.file else { return None };
+    let at = segment.begin(size)?;
+    let (begin, end) = (Lsn(at.0 + u64::from(name.begin)), Lsn(at.0 + u64::from(name.end)));
+    Some((name.file.timeline(), begin, end))
 }
 
 /// The snapshot to which this object belongs.

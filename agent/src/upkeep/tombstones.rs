@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::{Object, Origin};
 use crate::archive::signature::TrustedKeys;
-use crate::clock::{self, earlier};
+use crate::archive::tombstone::WalRange;
+use crate::clock::{self, Timestamp, earlier};
 use crate::config::{Class, class_of};
 use crate::inventory::Snapshot;
 use crate::names::{InstanceName, SnapshotId, TenantName, counted};
@@ -63,12 +64,14 @@ pub async fn read(
 }
 
 /// Sentences about tombstones that name what no run of expire announces: snapshots, and WAL, that were
-/// younger than that when the tombstone was stored; as unfinished what has a manifest; as garbage what a
-/// manifest names, or a folder of what is no garbage.
+/// younger than that when the tombstone was stored, and are still there; as unfinished what has a manifest;
+/// as garbage what a manifest names, or a folder of what is no garbage. `is_there` says whether there is WAL
+/// of a range that was stored after a time.
 pub fn doubtful<'a>(
     instance: &InstanceName,
     tombstones: &[Believed],
     find: impl Fn(&SnapshotId) -> Option<Snapshot> + 'a,
+    is_there: impl Fn(&WalRange, Timestamp) -> bool,
     kept: &KeptFor,
 ) -> Vec<String> {
     let mut told = Vec::new();
@@ -92,7 +95,7 @@ pub fn doubtful<'a>(
         let needed = named.garbage.iter().find(is_needed);
         let wal_kept_since = kept.of(None).map(|span| earlier(*stored_at, span));
         let has_young_wal =
-            named.wal.iter().any(|range| wal_kept_since.is_some_and(|at| range.stored_until > at));
+            named.wal.iter().any(|range| wal_kept_since.is_some_and(|since| is_there(range, since)));
         let what = match (young.first(), has_young_wal, needed) {
             (None, false, None) => continue,
             (None, false, Some(name)) => format!("{name}, which is no garbage"),
@@ -119,7 +122,6 @@ mod tests {
 
     use super::*;
     use crate::archive::tombstone::{Named, Tombstone};
-    use crate::clock::Timestamp;
     use crate::inventory::made_up::{at, dump, stored};
 
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -140,7 +142,8 @@ mod tests {
         let (id, prod) = (one.manifest.id.clone(), "prod".parse::<InstanceName>().unwrap());
         let told = |kept: &KeptFor, hour: i64| {
             let tombstones = [announced(std::slice::from_ref(&id), at(hour))];
-            doubtful(&prod, &tombstones, |asked| (*asked == id).then(|| one.clone()), kept).len()
+            doubtful(&prod, &tombstones, |asked| (*asked == id).then(|| one.clone()), |_, _| false, kept)
+                .len()
         };
         let bare = KeptFor { classes: BTreeMap::new(), grace: 24 * HOUR };
         assert_eq!((told(&bare, 33), told(&bare, 34), told(&bare, 5)), (1, 0, 1));
@@ -153,7 +156,8 @@ mod tests {
         };
         assert_eq!((told(&classes("*"), 81), told(&classes("*"), 82)), (1, 0));
         assert_eq!(told(&classes("other"), 10_000), 1, "in no class: kept for ever");
-        let gone = doubtful(&prod, &[announced(std::slice::from_ref(&id), at(11))], |_| None, &bare);
+        let gone =
+            doubtful(&prod, &[announced(std::slice::from_ref(&id), at(11))], |_| None, |_, _| false, &bare);
         assert!(gone.is_empty(), "it was carried out: {gone:?}");
 
         // In whatever list the name is.
@@ -162,7 +166,7 @@ mod tests {
             let one_of = announced(&[], long_after);
             let tombstone = Tombstone { named, ..one_of.tombstone };
             let find = |asked: &SnapshotId| (*asked == id).then(|| one.clone());
-            doubtful(&prod, &[Believed { tombstone, ..one_of }], find, &bare).pop()
+            doubtful(&prod, &[Believed { tombstone, ..one_of }], find, |_, _| false, &bare).pop()
         };
         let unfinished = BTreeSet::from([id.clone()]);
         assert!(said(Named { unfinished, ..Named::default() }).unwrap().contains("1 snapshot that expire"));
@@ -171,12 +175,28 @@ mod tests {
         assert!(garbage("instances/prod/snapshots").unwrap().contains("which is no garbage"));
         assert_eq!(garbage("instances/prod/drills/20261120-shop"), None);
         assert_eq!(garbage("probe/probe-1"), None);
+        // WAL only while some of it is there: a class that keeps more since is no reason to look for a thief.
+        let wal = |is_there: bool| {
+            let range = WalRange {
+                timeline: "00000001".parse().unwrap(),
+                begin: "0/1".parse().unwrap(),
+                end: "0/2".parse().unwrap(),
+                stored_until: at(10),
+            };
+            let named = Named { wal: vec![range], ..Named::default() };
+            let one_of = announced(&[], at(11));
+            let tombstone = Tombstone { named, ..one_of.tombstone };
+            let since = |_: &WalRange, since: Timestamp| is_there && since < at(10);
+            doubtful(&prod, &[Believed { tombstone, ..one_of }], |_| None, since, &bare).pop()
+        };
+        assert_eq!(wal(false), None);
+        assert!(wal(true).unwrap().contains("WAL that is still needed"));
         let young = Named { batches: BTreeSet::from([id.clone()]), ..Named::default() };
         let early = Believed {
             tombstone: Tombstone { named: young, ..announced(&[], at(11)).tombstone },
             stored_at: at(11),
         };
         let find = |asked: &SnapshotId| (*asked == id).then(|| one.clone());
-        assert_eq!(doubtful(&prod, &[early], find, &bare).len(), 1);
+        assert_eq!(doubtful(&prod, &[early], find, |_, _| false, &bare).len(), 1);
     }
 }

@@ -13,6 +13,7 @@ use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::pack;
 use crate::archive::seal::Identities;
 use crate::archive::signature::TrustedKeys;
+use crate::archive::tombstone::WalRange;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
 use crate::clock;
@@ -23,7 +24,7 @@ use crate::inventory::pick::oldest_first;
 use crate::names::wal::SegmentBytes;
 use crate::names::{InstanceName, SnapshotId, TenantName, random_hex};
 use crate::progress::Progress;
-use crate::repository::announced::Announced;
+use crate::repository::announced::{Announced, wal_in};
 use crate::repository::sealed_for::SealedFor;
 use crate::repository::snapshots::Trust;
 use crate::repository::wal::WalReader;
@@ -116,7 +117,15 @@ pub async fn run(
         problems.extend(versions.problems);
         warnings.extend(versions.warnings);
         let find = |id: &SnapshotId| scope.snapshot(repository.instance(), id);
-        problems.extend(tombstones::doubtful(repository.instance(), &tombstones, find, &request.kept));
+        let is_there = |range: &WalRange, since| {
+            list.objects.iter().filter(|object| object.stored_at > since).any(|object| {
+                wal_in(&object.name, size).is_some_and(|(timeline, begin, end)| {
+                    timeline == range.timeline && range.holds(begin, end, object.stored_at)
+                })
+            })
+        };
+        let kept = &request.kept;
+        problems.extend(tombstones::doubtful(repository.instance(), &tombstones, find, is_there, kept));
         let all = snapshots_of(&mut scope.manifests.keys().filter(|id| !announced.contains(id)));
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);
