@@ -173,6 +173,15 @@ pub fn costs(stock: &Stock, plan: &ExpiryPlan, config: &Config) -> Costs {
     let batches_go: u64 = plan.batches.iter().map(|one| one.bytes).sum();
     whole.before(wal + batches - batches_go, &rates.prices); // those that go were counted above
     whole.after(wal - wal_goes + batches - batches_go, &rates.prices);
+    // A sum of what has a price of its own ([cold.yearly]) would look like all of it.
+    for class in found.values_mut() {
+        if rates.prices.gb_month.is_none() {
+            (class.before_month, class.after_month, class.early) = (None, None, None);
+        }
+        if rates.prices.retrieval_gb.is_none() {
+            class.read_once = None;
+        }
+    }
     Costs { currency: rates.prices.gb_month.map(|_| rates.currency.clone()), classes: found }
 }
 
