@@ -2,6 +2,7 @@
 //! folder that starts it), with real pods. Only what their pages tell the reader to replace is replaced.
 //! Without it these tests are skipped, and counted as that.
 
+mod expire;
 mod helm;
 mod hooks;
 mod image;
@@ -30,6 +31,7 @@ fn what_is_shipped_for_kubernetes_works_as_it_stands() {
     hooks::the_jobs_pass_and_block(&production);
     helm::an_upgrade_is_stopped(&production);
     odoo::pods_start_with_evidence_only(&production);
+    expire::deletes_under_its_own_identity(&production);
 }
 
 /// deploy/kubernetes/README.md from the keys to the first backups.
