@@ -5,7 +5,7 @@ use lifeboat_tests::Program;
 use super::production::{Production, commands, deploy, replaced};
 
 /// The section of the page, as it stands. This Kubernetes knows CronJobs of an older version only.
-pub fn deletes_under_its_own_identity(production: &Production) {
+pub fn announces_under_its_own_identity(production: &Production) {
     let garbage = old_garbage(production);
     production.write_credentials("expire-s3-credentials");
     let page = commands("Expiry");
@@ -37,6 +37,7 @@ pub fn deletes_under_its_own_identity(production: &Production) {
     assert!(told.stdout.contains("production/expiry"), "no trusted key signed it: {told}");
     let trusted = format!("\n[expire]\ntrusted_keys = [{:?}]\n", production.public("expire-key"));
     let told = verify(&trusted);
+    assert!(told.stdout.contains("snapshots: manifests, signatures, names and sizes compared"), "{told}");
     assert!(!told.stdout.contains("production/expiry"), "{told}");
 }
 

@@ -31,7 +31,7 @@ fn what_is_shipped_for_kubernetes_works_as_it_stands() {
     hooks::the_jobs_pass_and_block(&production);
     helm::an_upgrade_is_stopped(&production);
     odoo::pods_start_with_evidence_only(&production);
-    expire::deletes_under_its_own_identity(&production);
+    expire::announces_under_its_own_identity(&production);
 }
 
 /// deploy/kubernetes/README.md from the keys to the first backups.
