@@ -1,6 +1,7 @@
 //! The last check of the whole repository by this host, for `lifeboat status` and the agent's metrics: an
 //! attack that a scheduled check found must not go unseen.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::record;
 use crate::clock::{self, Timestamp};
 use crate::error::Result;
-use crate::names::{InstanceName, counted};
+use crate::names::{InstanceName, SnapshotId, counted};
 
 /// Sentences that are kept: whoever can write to the repository can cause any number.
 pub const FIRST_MAX: usize = 5;
+/// Tombstones that are kept as doubtful, for the same reason.
+pub const DOUBTED_MAX: usize = 500;
 /// Characters of each.
 const CHARS_MAX: usize = 400;
 
@@ -55,6 +58,10 @@ pub struct LastVerify {
     pub failed: Option<(Timestamp, String)>,
     /// Damaged snapshots and WAL objects that were found by any check, and that no later one found whole.
     pub broken: u64,
+    /// Tombstones that a check found doubtful, and that are still stored. What they name may be gone by now,
+    /// and then nothing else shows that it was announced too early.
+    #[serde(default)]
+    pub doubted: BTreeSet<SnapshotId>,
 }
 
 impl VerifyRun {

@@ -14,7 +14,7 @@ use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::archive::manifest::SnapshotKind;
 use crate::archive::seal::Identities;
 use crate::catalog::held::Held;
-use crate::catalog::last_verify::LastVerify;
+use crate::catalog::last_verify::{DOUBTED_MAX, LastVerify};
 use crate::catalog::state::StateDir;
 use crate::catalog::verified::Verified;
 use crate::clock;
@@ -176,6 +176,10 @@ async fn check(
             None => known(config, &id).await,
         },
         announcers,
+        doubted: match config.repository.as_of {
+            Some(_) => BTreeSet::new(),
+            None => doubted(config, &id),
+        },
         kept: KeptFor { classes: config.classes.clone(), grace: config.expire.grace },
         snapshots: args.snapshots,
         tenant: args.tenant,
@@ -185,7 +189,7 @@ async fn check(
         identities,
         workers: args.workers.map_or(config.restore.workers, usize::from),
         trust,
-        sealed_for: SealedFor::load(config).ok(),
+        sealed_for: sealed_for(config),
         evidence_keys: evidence_keys(config),
     };
     let shown = app.progress("verify", None);
@@ -207,6 +211,9 @@ fn keep_for_status(config: &Config, repository: &str, report: &Report, is_whole:
     }
     keep_last(config, Some(repository), |last| {
         last.broken = broken.unwrap_or(last.broken);
+        if let Some(doubted) = &report.doubted {
+            last.doubted = doubted.iter().take(DOUBTED_MAX).cloned().collect();
+        }
         if is_whole && !report.interrupted {
             (last.done, last.failed) = (Some(remembered::run(report, now)), None);
         }
@@ -218,6 +225,25 @@ fn keep_last(config: &Config, repository: Option<&str>, change: impl FnOnce(&mut
     if let Err(e) = LastVerify::change(&file, repository, change) {
         tracing::warn!("lifeboat status and the metrics will not show this check: {e:?}");
     }
+}
+
+/// For whom this host encrypts, to compare.
+fn sealed_for(config: &Config) -> Option<SealedFor> {
+    if config.seal.recipients.is_empty() && config.seal.recipients_file.is_none() {
+        return None;
+    }
+    let told = |e: &Error| tracing::warn!("recipients of snapshots are not compared: {e:?}");
+    SealedFor::load(config).inspect_err(told).ok()
+}
+
+/// The tombstones that an earlier check found doubtful.
+fn doubted(config: &Config, repository: &str) -> BTreeSet<SnapshotId> {
+    let file = LastVerify::file(&config.state_dir, &config.instance);
+    let last = LastVerify::of(&file, repository).unwrap_or_else(|e| {
+        tracing::warn!("what earlier checks found is not known: {e:?}");
+        LastVerify::default()
+    });
+    last.doubted
 }
 
 /// The batches that this host knows of. One without a state directory may check, too.

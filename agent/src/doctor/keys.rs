@@ -30,7 +30,7 @@ fn recipients(config: &Config) -> Check {
                 "add an escrow recipient to seal.recipients and keep its identity elsewhere",
             ),
             count => {
-                let more = |(class, more): (&str, usize)| format!(", those of class {class} {more} more");
+                let more = |(class, more): (&str, usize)| format!("; class {class} has {more} more");
                 let more: String = sealed_for.more().map(more).collect();
                 Check::ok(NAME, format!("{count} recipients can open what is stored{more}"))
             }

@@ -6,6 +6,7 @@ use super::{Finding, Outcome};
 use crate::clock::{Timestamp, span_text};
 use crate::config::{Class, Config, Work, units};
 use crate::crontab::Schedule;
+use crate::repository::announced::GRACE_MIN;
 
 /// How far ahead due times are looked at: a year, with its changes of clocks.
 const AHEAD: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -130,16 +131,20 @@ fn rpo_finding(
     ))
 }
 
-/// Checks of the repository that are further apart than what may be lost: what a thief does may be reported
-/// later than that.
+/// Checks of the repository that are further apart than what may be lost, or than it takes until a tombstone
+/// excuses what is gone: what a thief does may be reported later than that, or not at all.
 fn checks(config: &Config, rpo: Duration, now: Timestamp) -> Option<Finding> {
     let gap = longest_gap(&[config.schedule.verify.as_ref()?], now)?;
-    let text = format!(
-        "rpo = {}, but the checks of schedule.verify are up to {} apart: an attack may be reported later",
-        span(rpo),
-        span_text(gap)
-    );
-    (gap > rpo).then(|| Finding::new("checks", Outcome::Note, text))
+    let apart = format!("the checks of schedule.verify are up to {} apart", span_text(gap));
+    let text = match (gap > rpo, gap > GRACE_MIN) {
+        (true, _) => format!("rpo = {}, but {apart}: an attack may be reported later", span(rpo)),
+        (false, true) => format!("{apart}: above {}, an attack may be missed", span(GRACE_MIN)),
+        (false, false) => return None,
+    };
+    Some(
+        Finding::new("checks", Outcome::Note, text)
+            .next("see docs/immutability.md, \"An attack is reported\""),
+    )
 }
 
 /// Counts that the schedule cannot fill.
@@ -307,7 +312,8 @@ mod tests {
         assert_eq!(outcome, Outcome::Note);
         assert!(text.contains("rpo = 14min, but the checks of schedule.verify are up to 15 min"), "{text}");
         assert_eq!(told("*/15 * * * *", "15min"), None);
-        assert_eq!(told("0 3 * * *", "26h"), None);
+        assert_eq!(told("*/30 * * * *", "26h"), None);
+        assert!(told("0 3 * * *", "26h").unwrap().1.contains("above 45min, an attack may be missed"));
     }
 
     #[test]

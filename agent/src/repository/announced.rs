@@ -13,7 +13,7 @@ use crate::repository::layout;
 use crate::repository::tombstones::Believed;
 
 /// The shortest grace that a configuration may set, less what clocks may differ.
-const GRACE_MIN: Duration = Duration::from_secs(45 * 60);
+pub const GRACE_MIN: Duration = Duration::from_secs(45 * 60);
 
 /// What expire was allowed to delete: of each name when the first tombstone named it. Whoever has a trusted
 /// key can sign a tombstone, so a name counts only for what a run of expire deletes under it.
@@ -81,15 +81,17 @@ impl<'a> Announced<'a> {
         let is_garbage = || {
             // Of a record that is garbage, a tombstone names the object, not its signature.
             let record = key.strip_suffix(layout::SUSPICION_SIGNATURE).unwrap_or(key);
-            let folder = key.rsplit_once('/').map_or("", |(folder, _)| folder);
-            [key, record, folder].into_iter().filter_map(|name| self.garbage.get(name)).any(in_time)
+            let drill = key.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let is_drill = drill.starts_with(&layout::drills(self.instance));
+            let names = [Some(key), Some(record), is_drill.then_some(drill)];
+            names.into_iter().flatten().filter_map(|name| self.garbage.get(name)).any(in_time)
         };
         let is_wal = || {
             let (Some((timeline, begin, end)), Some(stored)) = (self.wal_of(key), stored) else {
                 return false;
             };
             let mut ranges = self.wal.get(&timeline).into_iter().flatten();
-            ranges.any(|(range, named)| range.holds(begin, end, stored) && in_time(named))
+            ranges.any(|(range, named)| range.holds(begin, end, stored) && stored <= *named && in_time(named))
         };
         is_snapshot() || is_garbage() || is_wal()
     }

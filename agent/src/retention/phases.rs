@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::garbage::{Piece, Sort};
 use super::plan::ExpiryPlan;
-use super::stock::{Known, Stock, WalItem};
+use super::stock::{Item, Known, Stock, WalItem};
 use crate::archive::tombstone::{Named, WalRange};
 use crate::clock::{Timestamp, earlier, later};
 use crate::names::wal::TimelineId;
@@ -195,9 +195,12 @@ impl Goes<'_> {
 
     /// Whether something that a tombstone names is there and stays.
     fn is_kept_of(&self, one: &Pending, stock: &Stock) -> bool {
-        let Named { snapshots, batches, .. } = &one.named;
+        let Named { snapshots, batches, unfinished, .. } = &one.named;
         let stays = |id: &SnapshotId| !self.snapshots.contains(id);
-        let is_kept = stock.items.iter().any(|item| snapshots.contains(&item.id) && stays(&item.id))
+        // One that has a manifest is not unfinished.
+        let is_kept_item =
+            |item: &Item| snapshots.contains(&item.id) && stays(&item.id) || unfinished.contains(&item.id);
+        let is_kept = stock.items.iter().any(is_kept_item)
             || stock.batches().iter().any(|batch| batches.contains(&batch.id) && stays(&batch.id));
         let Known::All(wal) = &stock.wal else { return is_kept };
         let named = Ranges::of(&[one]);

@@ -150,6 +150,9 @@ pub struct Report {
     /// What it had to check.
     #[serde(skip)]
     pub covered: Covered,
+    /// Tombstones that announce what expire keeps; `None` where they were not looked at.
+    #[serde(skip)]
+    pub doubted: Option<BTreeSet<SnapshotId>>,
 }
 
 impl Report {

@@ -120,6 +120,7 @@ mod tests {
             newest_whole: Vec::new(),
             interrupted: false,
             covered: Covered { chosen: chosen.iter().map(|text| id(text)).collect(), everything: false },
+            doubted: None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! Whoever has a signing key can announce anything. Expire deletes nothing of that, since it decides again
 //! before it deletes, but it runs once a day: here it is told at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::repository::announced::{may_be_garbage, snapshot_of};
 use crate::repository::tombstones::Believed;
 use crate::repository::{Repository, layout};
 use crate::upkeep::findings::{Finding, Findings};
+use crate::upkeep::versions::RECENT;
 
 /// What this host knows of the rules by which expire decides.
 #[derive(Clone, Debug)]
@@ -63,7 +64,25 @@ pub async fn read(
     tombstones
 }
 
-/// Sentences about tombstones that name what no run of expire announces: snapshots, and WAL, that were
+/// Those that an earlier check of this host found doubtful, for a while, and the others.
+pub fn told_apart(all: Vec<Believed>, doubted: &BTreeSet<SnapshotId>) -> (Vec<Believed>, Vec<Believed>) {
+    let since = earlier(clock::now(), RECENT);
+    all.into_iter().partition(|one| one.stored_at >= since && doubted.contains(&one.tombstone.run))
+}
+
+/// A sentence about one that an earlier check found doubtful: what it names may be gone by now.
+pub fn still_there(one: &Believed) -> String {
+    let Believed { tombstone, stored_at } = one;
+    format!(
+        "tombstone {}, stored {}, is still there, and an earlier check found that it announces what expire \
+         keeps: what was deleted by it is named as deleted without a tombstone; the next lifeboat expire removes \
+         it if something of it is left (runbooks/stolen-credentials.md)",
+        tombstone.run,
+        clock::text(*stored_at)
+    )
+}
+
+/// Tombstones, each with a sentence, that name what no run of expire announces: snapshots, and WAL, that were
 /// younger than that when the tombstone was stored, and are still there; as unfinished what has a manifest;
 /// as garbage what a manifest names, or a folder of what is no garbage. `is_there` says whether there is WAL
 /// of a range that was stored after a time.
@@ -73,7 +92,7 @@ pub fn doubtful<'a>(
     find: impl Fn(&SnapshotId) -> Option<Snapshot> + 'a,
     is_there: impl Fn(&WalRange, Timestamp) -> bool,
     kept: &KeptFor,
-) -> Vec<String> {
+) -> Vec<(SnapshotId, String)> {
     let mut told = Vec::new();
     for Believed { tombstone, stored_at } in tombstones {
         let named = &tombstone.named;
@@ -87,15 +106,21 @@ pub fn doubtful<'a>(
         let is_needed = |name: &&String| {
             let names = |one: Snapshot| {
                 let key = |object: &Object| layout::object(instance, &one.manifest.id, &object.name);
-                one.manifest.objects.iter().any(|object| key(object) == **name)
+                let is_in = |key: String| {
+                    key.strip_prefix(name.as_str())
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                };
+                one.manifest.objects.iter().map(key).any(is_in)
             };
             let is_part = || snapshot_of(instance, name).and_then(|id| find(&id)).is_some_and(names);
             !name.starts_with("probe") && (!may_be_garbage(instance, name) || is_part())
         };
         let needed = named.garbage.iter().find(is_needed);
         let wal_kept_since = kept.of(None).map(|span| earlier(*stored_at, span));
-        let has_young_wal =
-            named.wal.iter().any(|range| wal_kept_since.is_some_and(|since| is_there(range, since)));
+        let is_young_wal = |range: &WalRange| {
+            wal_kept_since.is_some_and(|since| range.stored_until > since && is_there(range, since))
+        };
+        let has_young_wal = named.wal.iter().any(is_young_wal);
         let what = match (young.first(), has_young_wal, needed) {
             (None, false, None) => continue,
             (None, false, Some(name)) => format!("{name}, which is no garbage"),
@@ -105,21 +130,25 @@ pub fn doubtful<'a>(
                 format!("{count} that expire still keeps, such as {first}")
             }
         };
-        told.push(format!(
-            "tombstone {}, stored {}, announces to delete {what}: the next lifeboat expire deletes nothing of it and \
-             removes the tombstone; if no class was changed since, find out who stored it \
-             (runbooks/stolen-credentials.md)",
+        let next = match young.is_empty() && !has_young_wal {
+            true => "lifeboat expire deletes nothing of it; find out who stored it",
+            false => {
+                "the next lifeboat expire deletes nothing of it and removes the tombstone; if nobody made a window \
+                 or expire.grace longer since then, find out who stored it"
+            }
+        };
+        let sentence = format!(
+            "tombstone {}, stored {}, announces to delete {what}: {next} (runbooks/stolen-credentials.md)",
             tombstone.run,
             clock::text(*stored_at)
-        ));
+        );
+        told.push((tombstone.run.clone(), sentence));
     }
     told
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::archive::tombstone::{Named, Tombstone};
     use crate::inventory::made_up::{at, dump, stored};
@@ -166,7 +195,9 @@ mod tests {
             let one_of = announced(&[], long_after);
             let tombstone = Tombstone { named, ..one_of.tombstone };
             let find = |asked: &SnapshotId| (*asked == id).then(|| one.clone());
-            doubtful(&prod, &[Believed { tombstone, ..one_of }], find, |_, _| false, &bare).pop()
+            doubtful(&prod, &[Believed { tombstone, ..one_of }], find, |_, _| false, &bare)
+                .pop()
+                .map(|(_, text)| text)
         };
         let unfinished = BTreeSet::from([id.clone()]);
         assert!(said(Named { unfinished, ..Named::default() }).unwrap().contains("1 snapshot that expire"));
@@ -187,7 +218,9 @@ mod tests {
             let one_of = announced(&[], at(11));
             let tombstone = Tombstone { named, ..one_of.tombstone };
             let since = |_: &WalRange, since: Timestamp| is_there && since < at(10);
-            doubtful(&prod, &[Believed { tombstone, ..one_of }], |_| None, since, &bare).pop()
+            doubtful(&prod, &[Believed { tombstone, ..one_of }], |_| None, since, &bare)
+                .pop()
+                .map(|(_, text)| text)
         };
         assert_eq!(wal(false), None);
         assert!(wal(true).unwrap().contains("WAL that is still needed"));

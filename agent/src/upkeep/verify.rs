@@ -69,6 +69,8 @@ pub struct VerifyRequest {
     pub announcers: TrustedKeys,
     /// What tombstones cannot name yet.
     pub kept: KeptFor,
+    /// Tombstones that an earlier check of this host found doubtful: they excuse nothing.
+    pub doubted: BTreeSet<SnapshotId>,
 }
 
 /// Checks. An error only if nothing could be checked at all; see [`Report::verdict`].
@@ -83,6 +85,9 @@ pub async fn run(
     let origin = repository.origin().await?;
     let VerifyRequest { snapshots, tenant, trust, .. } = &request;
     let tombstones = tombstones::read(&repository, &origin, &request.announcers, &findings, &cancel).await;
+    // Where none could be read, all that were doubtful still are.
+    let unread = if tombstones.is_empty() { request.doubted.clone() } else { BTreeSet::new() };
+    let (mistrusted, tombstones) = tombstones::told_apart(tombstones, &request.doubted);
     // What may have gone by now.
     let announced =
         Announced::of(repository.instance(), &tombstones, SegmentBytes::USUAL).snapshots(clock::now());
@@ -100,6 +105,7 @@ pub async fn run(
     let Missing { mut problems, mut warnings } = lacking(&chosen);
     warnings.extend(doubtful(&chosen, request.sealed_for.as_ref()));
     let everything = snapshots.is_empty() && tenant.is_none();
+    let mut doubted = None;
     let (mut size, mut saw_versions) = (SegmentBytes::USUAL, false);
     if everything {
         scope.find_missed(repository.instance(), &(&request.known - &announced), &findings);
@@ -125,7 +131,12 @@ pub async fn run(
             })
         };
         let kept = &request.kept;
-        problems.extend(tombstones::doubtful(repository.instance(), &tombstones, find, is_there, kept));
+        let told = tombstones::doubtful(repository.instance(), &tombstones, find, is_there, kept);
+        let (now_doubted, sentences): (Vec<SnapshotId>, Vec<String>) = told.into_iter().unzip();
+        problems.extend(sentences);
+        problems.extend(mistrusted.iter().map(tombstones::still_there));
+        let before = mistrusted.iter().map(|one| one.tombstone.run.clone());
+        doubted = Some(now_doubted.into_iter().chain(before).chain(unread).collect());
         let all = snapshots_of(&mut scope.manifests.keys().filter(|id| !announced.contains(id)));
         let gaps = wal::look_for_gaps(&repository, (&origin, trust), list, &all, &findings).await;
         problems.extend(gaps.problems);
@@ -210,6 +221,7 @@ pub async fn run(
             work.repository.tombstones(runs, &work.origin, &request.announcers).await
         };
         let (tombstones, _) = read.await.unwrap_or_default();
+        let (_, tombstones) = tombstones::told_apart(tombstones, &request.doubted);
         let (announced, now) = (Announced::of(work.repository.instance(), &tombstones, size), clock::now());
         findings.retain(|finding| {
             let Some(stored) = missing.get(&finding.object) else { return true };
@@ -248,6 +260,7 @@ pub async fn run(
         unasked,
         interrupted: cancel.is_cancelled(),
         covered: Covered { chosen: work.scope.chosen, everything },
+        doubted,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::repository::{Repository, layout};
 use crate::upkeep::findings::Findings;
 
 /// What happened so many seconds ago or earlier is a warning: somebody has read of it.
-const RECENT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+pub const RECENT: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 /// Folders that are named.
 const NAMED_MAX: usize = 10;
 

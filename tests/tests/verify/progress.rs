@@ -31,6 +31,7 @@ fn a_check_counts_what_it_expects_and_no_more() {
         let identity = site.path("lifeboat-identity.txt");
         let request = VerifyRequest {
             announcers: Default::default(),
+            doubted: Default::default(),
             kept: KeptFor { classes: Default::default(), grace: Default::default() },
             quick: false,
             known: Default::default(),
