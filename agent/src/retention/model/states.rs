@@ -41,13 +41,16 @@ impl World {
         })
     }
 
-    /// Base backups that are promised for themselves: each can be restored to its own moment.
+    /// Base backups that are promised for themselves and whole: each can be restored to its own moment. One
+    /// whose chain is gone cannot, and a hold on it promises no other.
     pub(super) fn promised_bases(&self, now: i64) -> impl Iterator<Item = &Item> {
         let present = self.present();
         let mut found = BTreeSet::new();
         self.add_of_rules(now, &present, &mut found);
         self.add_held(&present, &mut found);
-        self.items.iter().filter(move |item| item.base.is_some() && found.contains(&item.id))
+        self.items.iter().filter(move |item| {
+            item.base.is_some() && found.contains(&item.id) && World::is_whole(item, &present)
+        })
     }
 
     /// The snapshots and batches that are promised, not for the sake of moments.
