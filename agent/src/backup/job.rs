@@ -1,14 +1,15 @@
 //! What a backup run needs: everything opened and checked once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::archive::manifest::{Manifest, Origin};
+use crate::archive::manifest::{Manifest, Origin, SnapshotKind};
 use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::backup::last_step::LastSteps;
 use crate::catalog::state::StateDir;
 use crate::config::{self, Class, Config};
 use crate::error::{Error, Kind, Result};
-use crate::names::ReleaseId;
+use crate::names::{ReleaseId, TenantName};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::server::{ServerInfo, server_info};
 use crate::postgres::session::Session;
@@ -145,9 +146,17 @@ impl Job {
         self.lease.while_held(self.last_steps.publish(snapshot, manifest, &self.signing)).await
     }
 
-    /// How packs are made.
-    pub fn pack_settings(&self) -> PackSettings {
-        PackSettings { zstd_level: self.backup.zstd_level, pack_bytes: self.backup.pack_bytes }
+    /// Begins a snapshot of this run: of a tenant, for the recipients of its class, or of the whole instance.
+    pub fn begin_snapshot(&self, kind: SnapshotKind, tenant: Option<&TenantName>) -> Arc<SnapshotWriter> {
+        let recipients = match tenant {
+            Some(tenant) => self.sealed_for.tenant(tenant),
+            None => self.sealed_for.instance(),
+        };
+        // What a release may be taken back to is wanted soon.
+        let may_be_cold = kind == SnapshotKind::Dump && self.release.is_none();
+        let cold = tenant.filter(|_| may_be_cold).and_then(|tenant| self.repository.cold(tenant));
+        let packs = PackSettings { zstd_level: self.backup.zstd_level, pack_bytes: self.backup.pack_bytes };
+        SnapshotWriter::begin(&self.repository, &self.origin, recipients, packs, kind, tenant, cold)
     }
 }
 

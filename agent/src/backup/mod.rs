@@ -31,7 +31,6 @@ use crate::postgres::connect::PostgresOptions;
 use crate::postgres::tools::Tools;
 use crate::postgres::wire::code_of;
 use crate::progress::Progress;
-use crate::repository::writer::SnapshotWriter;
 use job::{Begun, Job};
 pub use left_out::{LeftOut, left_out};
 pub use of_classes::OfClasses;
@@ -295,16 +294,7 @@ async fn choose(
 }
 
 async fn globals(job: &Job, tools: &Tools, report: &mut Report) -> Result<Manifest> {
-    let kind = SnapshotKind::Globals;
-    let snapshot = SnapshotWriter::begin(
-        &job.repository,
-        &job.origin,
-        job.sealed_for.instance(),
-        job.pack_settings(),
-        kind,
-        None,
-        None,
-    );
+    let snapshot = job.begin_snapshot(SnapshotKind::Globals, None);
     let (streamed, notes) = dump::globals(job, tools, &snapshot).await?;
     report.notes.extend(notes);
     let mut manifest = snapshot.manifest(snapshot.begun(), Facts::Globals);

@@ -49,7 +49,6 @@ use crate::postgres::server::ServerInfo;
 use crate::postgres::session::Session;
 use crate::progress::Progress;
 use crate::repository::layout;
-use crate::repository::writer::SnapshotWriter;
 
 /// No process takes so long to store a WAL object: an older file was left by one that was killed.
 const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
@@ -191,16 +190,7 @@ enum Attempt {
 
 async fn back_up(job: Arc<Job>, server: &ServerInfo, request: &BaseRequest) -> Result<Attempt> {
     let (snapshots, _) = job.repository.snapshot_ids().await?;
-    let kind = SnapshotKind::Base;
-    let snapshot = SnapshotWriter::begin(
-        &job.repository,
-        &job.origin,
-        job.sealed_for.instance(),
-        job.pack_settings(),
-        kind,
-        None,
-        None,
-    );
+    let snapshot = job.begin_snapshot(SnapshotKind::Base, None);
     let mut session = Session::maintenance(&job.postgres).await?;
     let source = source::choose(&job, &mut session).await?;
     let cluster = ask(&mut session).await?;

@@ -7,7 +7,6 @@ mod held_in;
 mod publish;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -29,7 +28,6 @@ use crate::odoo::fence::Fence;
 use crate::postgres::database::{database_bytes, database_oid};
 use crate::postgres::snapshot::SnapshotSession;
 use crate::postgres::tools::Tools;
-use crate::repository::writer::SnapshotWriter;
 use explain::explain;
 use files::sync;
 use publish::{dump_facts, publish_dump, publish_filestore};
@@ -108,7 +106,7 @@ pub async fn back_up(
             ));
         }
     } else {
-        let snapshot = begin(job, SnapshotKind::Filestore, tenant);
+        let snapshot = job.begin_snapshot(SnapshotKind::Filestore, Some(tenant));
         let synced = sync(job, tenant, &snapshot, (snapshots, kinds.full), &job.cancel).await?;
         let files = Some(synced.changes);
         let filestore = publish_filestore(job, tenant, &snapshot, synced).await?;
@@ -120,14 +118,6 @@ pub async fn back_up(
     Ok(report)
 }
 
-fn begin(job: &Job, kind: SnapshotKind, tenant: &TenantName) -> Arc<SnapshotWriter> {
-    let (repository, origin, recipients) = (&job.repository, &job.origin, job.sealed_for.tenant(tenant));
-    // What a release may be taken back to is wanted soon.
-    let may_be_cold = kind == SnapshotKind::Dump && job.release.is_none();
-    let cold = repository.cold(tenant).filter(|_| may_be_cold);
-    SnapshotWriter::begin(repository, origin, recipients, job.pack_settings(), kind, Some(tenant), cold)
-}
-
 /// `None` where a new point should be tried. `ids` are the highest ones of the backup before.
 async fn dump_and_filestore(
     job: &Job,
@@ -137,7 +127,7 @@ async fn dump_and_filestore(
     snapshots: &[SnapshotId],
     (points, ids): (u32, &BTreeMap<String, i64>),
 ) -> Result<Option<(TenantReport, Measured)>> {
-    let snapshot = begin(job, SnapshotKind::Dump, tenant);
+    let snapshot = job.begin_snapshot(SnapshotKind::Dump, Some(tenant));
     let fence = match kinds.filestore && job.backup.fence_seconds_max > 0 {
         true => Some(
             Fence::hold(&job.postgres, tenant.as_str(), Duration::from_secs(job.backup.fence_seconds_max))
@@ -166,7 +156,7 @@ async fn dump_and_filestore(
     }
     job.progress.stage(format!("{tenant}: database and filestore"));
     let (lsn, time, id) = (point.lsn, point.time, point.exported.clone());
-    let filestore = kinds.filestore.then(|| begin(job, SnapshotKind::Filestore, tenant));
+    let filestore = kinds.filestore.then(|| job.begin_snapshot(SnapshotKind::Filestore, Some(tenant)));
     let dumping = stops_others(&cancel, async {
         let (dumped, baseline) = tokio::join!(
             stops_others(&cancel, dump::dump(job, tools, &snapshot, tenant, &id, &cancel)),
