@@ -1,14 +1,14 @@
-//! Whether what is stored meets what a class promises: its newest states, the window, the drills.
+//! Whether what is stored meets what a class promises: its newest states, and the window.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{Finding, Outcome};
+use super::{Finding, Outcome, drilled, span};
 use crate::catalog::stream::StreamRecord;
 use crate::clock::{self, Timestamp, span_text};
-use crate::config::{Class, Config, units};
+use crate::config::{Class, Config};
 use crate::error::Result;
-use crate::inventory::drills::{self, Recent, StoredDrill};
+use crate::inventory::drills::{self, Recent};
 use crate::inventory::standing::{self, InstanceStatus, TenantStatus};
 use crate::inventory::take::Wanted;
 use crate::inventory::window::{self, RecoveryWindow};
@@ -28,8 +28,6 @@ const HOLE_NEXT: &str = "`lifeboat window` shows the holes. A past hole cannot b
 /// What to do where the window has no hole, and begins too late.
 const START_NEXT: &str = "`lifeboat window` shows where it begins. Nothing before that is stored: the window is \
                           whole when this beginning is older than the window";
-/// A drill that passed.
-const PASSED: &str = "passed";
 
 /// What is stored, as far as classes promise something of it.
 pub struct Measured {
@@ -106,7 +104,7 @@ impl Measured {
             all.push(self.window(class.window));
         }
         if !tenants.is_empty() {
-            all.extend(self.drilled(class, tenants));
+            all.extend(drilled::findings(class, tenants, &self.drills, self.now));
         }
         all
     }
@@ -248,86 +246,6 @@ impl Measured {
             _ => finding,
         }
     }
-
-    /// How old the newest drill of these tenants is, how it ended, and how long it took.
-    fn drilled(&self, class: &Class, tenants: &[&TenantName]) -> Vec<Finding> {
-        if class.drill_every.is_none() && class.rto.is_none() {
-            return Vec::new();
-        }
-        let recent = match &self.drills {
-            Ok(recent) => recent,
-            Err(e) => return vec![Finding::unknown("drill", "the reports could not be read", e)],
-        };
-        let newest = recent.drills.iter().find(|drill| tenants.contains(&&drill.tenant));
-        let mut all = Vec::new();
-        all.extend(class.drill_every.map(|every| self.cadence(every, newest, recent)));
-        all.extend(class.rto.map(|rto| recovery(rto, newest, recent)));
-        all
-    }
-
-    fn cadence(&self, every: Duration, newest: Option<&StoredDrill>, recent: &Recent) -> Finding {
-        let promised = format!("drill_every = {}", span(every));
-        let next = "run restore-drill run PLAN for a tenant of this class (docs/installation.md, \"The first drill\")";
-        let Some(drill) = newest else {
-            let oldest = recent.drills.last().map(|drill| self.now.duration_since(drill.stored_at));
-            let reach_back = oldest.is_some_and(|age| Duration::try_from(age).is_ok_and(|age| age > every));
-            return no_drill("drill", &promised, recent, recent.is_all || reach_back).next(next);
-        };
-        let age = Duration::try_from(self.now.duration_since(drill.time())).unwrap_or_default();
-        let text = format!(
-            "{promised}; the last drill, of {}, {} {} ago",
-            drill.tenant,
-            said(drill),
-            span_text(age)
-        );
-        match drill.verdict == PASSED && age <= every {
-            true => Finding::new("drill", Outcome::Ok, text),
-            false => Finding::new("drill", Outcome::Fail, text).next(next),
-        }
-    }
-}
-
-/// How a drill ended, in words.
-fn said(drill: &StoredDrill) -> String {
-    match drill.verdict.as_str() {
-        PASSED => "passed".to_owned(),
-        other => format!("ended with {other}"),
-    }
-}
-
-/// No report is of the class. `is_known`: an unread report would not change that.
-fn no_drill(about: &'static str, promised: &str, recent: &Recent, is_known: bool) -> Finding {
-    match is_known {
-        true => {
-            Finding::new(about, Outcome::Fail, format!("{promised}; no drill of these tenants is stored"))
-        }
-        false => {
-            let count = counted(recent.drills.len() as u64, "newest report");
-            let text = format!("{promised}; the {count} that were read are of other tenants");
-            Finding::new(about, Outcome::Unknown, text)
-        }
-    }
-}
-
-/// The recovery time that a drill measured.
-fn recovery(rto: Duration, newest: Option<&StoredDrill>, recent: &Recent) -> Finding {
-    let promised = format!("rto = {}", span(rto));
-    let Some(drill) = newest else {
-        let finding = no_drill("recovery", &promised, recent, recent.is_all);
-        return Finding { outcome: Outcome::Unknown, ..finding };
-    };
-    let took = drill.rto_seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    match took {
-        None => {
-            let text = format!("{promised}; the last drill, of {}, measured no time", drill.tenant);
-            Finding::new("recovery", Outcome::Unknown, text)
-        }
-        Some(took) => {
-            let text = format!("{promised}; the last drill restored {} in {}", drill.tenant, span_text(took));
-            let outcome = if took <= rto { Outcome::Ok } else { Outcome::Fail };
-            Finding::new("recovery", outcome, text)
-        }
-    }
 }
 
 /// What is not known of a class if the repository cannot be read.
@@ -351,17 +269,15 @@ fn listed(all: &[String]) -> String {
     }
 }
 
-fn span(duration: Duration) -> String {
-    units::duration_text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
 
+    use super::super::drilled::PASSED;
     use super::*;
     use crate::config::Inputs;
     use crate::error::{Error, Kind};
+    use crate::inventory::drills::StoredDrill;
     use crate::inventory::made_up::id;
     use crate::inventory::standing::{Latest, Standing, WalStatus};
     use crate::inventory::window::{Hole, Span};

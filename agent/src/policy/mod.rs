@@ -4,21 +4,28 @@
 //! What could not be looked at is unknown, and unknown is never ok.
 
 pub mod drift;
+mod drilled;
 mod measured;
 mod scheduled;
 mod whom;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::clock::{self, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, units};
 use crate::error::{Error, Kind, Result};
 use crate::names::{InstanceName, TenantName};
 use crate::repository::snapshots::Trust;
 use measured::Measured;
 use whom::Whom;
+
+/// As it is written in a configuration.
+fn span(duration: Duration) -> String {
+    units::duration_text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
 
 /// How one thing came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Finding, Outcome};
+use super::{Finding, Outcome, span};
 use crate::clock::{Timestamp, span_text};
-use crate::config::{Class, Config, Work, units};
+use crate::config::{Class, Config, Work};
 use crate::crontab::Schedule;
 use crate::repository::announced::GRACE_MIN;
 
@@ -84,10 +84,6 @@ fn longest_gap(schedules: &[&Schedule], now: Timestamp) -> Option<Duration> {
         first.0 = next;
     }
     longest
-}
-
-fn span(duration: Duration) -> String {
-    units::duration_text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn rpo_finding(
