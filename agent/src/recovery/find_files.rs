@@ -297,12 +297,13 @@ impl Search {
     }
 }
 
-/// The warning about a backup that cannot be used.
+/// The warning about a backup that cannot be used: it is damaged, or encrypted for others only, as older ones
+/// are for a key that came later.
 ///
 /// # Errors
-/// The error itself, if it does not mean that the stored data is wrong.
+/// The error itself, if it means anything else.
 pub fn skipped(id: &SnapshotId, e: Error) -> Result<String> {
-    match e.is_damage() {
+    match e.is_damage() || e.kind() == Kind::Identity {
         true => Ok(format!("{id} was skipped: {}", e.line())),
         false => Err(e),
     }

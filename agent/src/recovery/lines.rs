@@ -74,8 +74,8 @@ pub(super) fn files_lines(
 /// The number of files that are in no backup, and the first of them.
 pub fn missing_text<'a>(count: u64, named: impl Iterator<Item = &'a MissingFile>) -> String {
     let mut out = match count {
-        1 => "1 file that the database names is in no backup of this tenant".to_owned(),
-        n => format!("{n} files that the database names are in no backup of this tenant"),
+        1 => "1 file that the database names is in no backup of this tenant that could be read".to_owned(),
+        n => format!("{n} files that the database names are in no backup of this tenant that could be read"),
     };
     let mut told = 0;
     for file in named {

@@ -33,7 +33,8 @@ fn the_recipients_of_a_class_open_its_tenants_and_nothing_else() {
     let cluster = Cluster::start_default();
     let site = Site::local(&cluster);
     let shop = small_tenant(&cluster, &site.data_dir(), "shop", 71);
-    small_tenant(&cluster, &site.data_dir(), "books", 72);
+    let books = small_tenant(&cluster, &site.data_dir(), "books", 72);
+    let gone = books.upload(&cluster, "gone", b"lost before they came");
     site.back_up(&[]);
     let theirs = identity(&site, "theirs.txt");
     fs::write(site.config(), class(&site, &[&theirs])).unwrap();
@@ -74,6 +75,18 @@ fn the_recipients_of_a_class_open_its_tenants_and_nothing_else() {
     fs::write(site.config(), class(&site, &[&own])).unwrap();
     let told = site.run(&["verify", "--quick"]).run();
     assert!(told.stdout.contains("other recipients"), "they are missing now: {told}");
+
+    // A file that only backups hold which are not theirs.
+    let both = class(&site, &[&theirs]).replace("['shop']", "['shop', 'books']");
+    fs::write(site.config(), both).unwrap();
+    fs::remove_file(books.filestore().path(&gone)).unwrap();
+    site.backup(&["--tenant", "books", "--kind", "dump", "--kind", "filestore", "--full"]).run().exits(3);
+    let lacks = restore_as(&site, "books", "lacks", "theirs.txt").ok();
+    assert!(lacks.stdout.contains("1 file that the database names is in no backup"), "{lacks}");
+    assert!(lacks.stdout.contains(&gone) && lacks.stdout.contains("no identity in theirs.txt"), "{lacks}");
+    assert!(!site.data_dir().join("filestore/lacks").join(&gone).exists());
+    restore_as(&site, "books", "has", "lifeboat-identity.txt").ok();
+    assert!(site.data_dir().join("filestore/has").join(&gone).exists());
 
     // Nobody's secret is a recipient.
     let secret = fs::read_to_string(site.path("theirs.txt")).unwrap();
