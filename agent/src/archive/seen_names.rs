@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 /// The first half of the SHA-256 of a name, of its place and of its signature.
 pub type SeenName = [u8; 16];
 
-/// So many times as many names as were asked for may be known: `status` asks for one of a segment, a plan of
-/// expire for all.
+/// How many names are kept for each name that a command asked for. `status` asks for one name of a segment,
+/// a plan of expire for all.
 const MOST: usize = 20;
 
 /// Names that a trusted key signed.
@@ -34,8 +34,8 @@ impl SeenNames {
         is_signed
     }
 
-    /// All that are worth keeping; `None` where nothing is new. Names that were not asked for are of WAL that
-    /// is gone, or of WAL that this command did not look at: they are forgotten once they are most of all.
+    /// All that are worth keeping; `None` where nothing is new. A name that was not asked for is of WAL that
+    /// is gone, or that this command did not look at. Where there are too many of them, all are forgotten.
     pub fn to_keep(&self) -> Option<HashSet<SeenName>> {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_subset(&self.known) {

@@ -56,7 +56,7 @@ pub fn locked(lock_file: &Path) -> Result<disk::FileLock> {
             return Ok(lock);
         }
         if begun.elapsed() >= LOCK_LIMIT {
-            let what = format!("another lifeboat command is at it: it holds {}", lock_file.display());
+            let what = format!("another lifeboat command is still running: it holds {}", lock_file.display());
             return Err(Error::new(Kind::Busy, what));
         }
         clock::sleep_blocking(Duration::from_millis(50));

@@ -41,8 +41,8 @@ impl Promises {
     }
 
     /// The storage class of the content of a dump that is begun now: that of the longest period of which it
-    /// is the first and that has one. `None` where none has, or no dump was due a while ago: one that is made
-    /// by hand is wanted soon.
+    /// is the first and that has one. `None` where none has, or where no dump was due within six hours: one
+    /// that is made by hand then is wanted soon.
     pub fn cold(&self, tenant: &TenantName, now: Timestamp) -> Option<&Cold> {
         let classes: Vec<(&str, &Class)> = class_of(&self.config.classes, tenant).into_iter().collect();
         let lines = self.lines(SnapshotKind::Dump, &classes);

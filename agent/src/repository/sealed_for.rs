@@ -13,7 +13,7 @@ use crate::names::TenantName;
 pub struct SealedFor {
     all: Recipients,
     classes: BTreeMap<String, Class>,
-    /// Of classes that have some of their own, with all others.
+    /// Of each class that has recipients of its own: these, and those of the instance.
     of_classes: BTreeMap<String, Recipients>,
 }
 
@@ -44,7 +44,7 @@ impl SealedFor {
         class.and_then(|(name, _)| self.of_classes.get(name)).unwrap_or(&self.all)
     }
 
-    /// How many a class has beside those of the instance.
+    /// How many more a class has than the instance.
     pub fn more(&self) -> impl Iterator<Item = (&str, usize)> {
         let all = self.all.texts().count();
         self.of_classes.iter().map(move |(name, own)| (name.as_str(), own.texts().count() - all))

@@ -90,7 +90,9 @@ impl Garbage {
             true => self.pieces.push(piece),
             false if *count == PIECES_MAX + 1 => {
                 let what = piece.sort.words();
-                self.notes.push(format!("more than {PIECES_MAX} {what}: a later run looks at the others"));
+                self.notes.push(format!(
+                    "more than {PIECES_MAX} {what}: a later run of lifeboat expire takes the others"
+                ));
             }
             false => {}
         }

@@ -143,7 +143,7 @@ impl Call {
         let error = match text.as_str() {
             t if t.contains(ARCHIVED) => error.next(
                 "its storage class is not online: request the objects of its folder (S3: restore-object), wait, then \
-                 run again; docs/retention.md",
+                 run again (docs/retention.md, \"Cold storage\")",
             ),
             t if t.contains("169.254.169.254") || t.contains("metadata.google.internal") => {
                 error.next(format!("no credentials were found: set {}", self.words.credentials))
