@@ -180,7 +180,7 @@ async fn check(
             Some(_) => BTreeSet::new(),
             None => doubted(config, &id),
         },
-        kept: KeptFor { classes: config.classes.clone(), grace: config.expire.grace },
+        kept: KeptFor::configured(config),
         snapshots: args.snapshots,
         tenant: args.tenant,
         sample_percent: args.sample,

@@ -149,21 +149,22 @@ fn deed(versions: &[ObjectVersion], announced: &Announced<'_>) -> Option<(Deed, 
     if is_replaced || name.starts_with("probe") {
         return None;
     }
-    let contents = versions.iter().filter(|version| !version.is_marker);
-    let stored = contents.clone().next().map(|version| version.info.modified);
-    // A tombstone is removed if something in it is needed after all.
-    let may_go = || {
+    // Whether what was hidden by this marker, the version at that place, could go then. A tombstone is
+    // removed if something in it is needed after all.
+    let could_go = |at: usize| {
+        let stored = versions[at..].iter().find(|version| !version.is_marker);
         key.starts_with(&format!("{}/", layout::tombstones(instance)))
-            || announced.names(newest.info.modified, key, stored)
+            || announced.names(versions[at].info.modified, key, stored.map(|version| version.info.modified))
     };
     // Without an older version nothing can be put back: the bucket's own rules have removed it.
     if versions.iter().all(|version| version.is_marker) {
         return None;
     }
     if newest.is_marker {
-        return (!may_go()).then_some((Deed::Deleted, newest.info.modified));
+        return (!could_go(0)).then_some((Deed::Deleted, newest.info.modified));
     }
     // A tombstone allows to delete, not to overwrite.
-    let was_deleted = versions.get(1).is_some_and(|version| version.is_marker) && may_go();
+    let was_deleted = versions.get(1).is_some_and(|version| version.is_marker) && could_go(1);
+    let contents = versions.iter().filter(|version| !version.is_marker);
     (contents.count() > 1 && !was_deleted).then_some((Deed::WrittenAgain, newest.info.modified))
 }

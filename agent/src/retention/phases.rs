@@ -184,23 +184,29 @@ enum Step {
 /// What the plan lets go, to look things up in.
 struct Goes<'a> {
     snapshots: HashSet<&'a SnapshotId>,
+    garbage: HashSet<&'a str>,
     wal: HashSet<(TimelineId, Lsn, Lsn, Timestamp)>,
 }
 
 impl Goes<'_> {
     fn of(plan: &ExpiryPlan) -> Goes<'_> {
         let all = plan.snapshots.iter().chain(&plan.batches).map(|one| &one.id).chain(&plan.unfinished);
-        Goes { snapshots: all.collect(), wal: plan.wal.iter().map(of).collect() }
+        let garbage = plan.garbage.iter().map(|piece| piece.name.as_str());
+        Goes { snapshots: all.collect(), garbage: garbage.collect(), wal: plan.wal.iter().map(of).collect() }
     }
 
     /// Whether something that a tombstone names is there and stays.
     fn is_kept_of(&self, one: &Pending, stock: &Stock) -> bool {
-        let Named { snapshots, batches, unfinished, .. } = &one.named;
+        let Named { snapshots, batches, unfinished, garbage, .. } = &one.named;
         let stays = |id: &SnapshotId| !self.snapshots.contains(id);
         // One that has a manifest is not unfinished.
         let is_kept_item =
             |item: &Item| snapshots.contains(&item.id) && stays(&item.id) || unfinished.contains(&item.id);
+        let pieces = stock.garbage.pieces.iter().map(|piece| &piece.name);
+        let mut kept_pieces = pieces.filter(|name| !self.garbage.contains(name.as_str()));
         let is_kept = stock.items.iter().any(is_kept_item)
+            || kept_pieces.any(|name| garbage.contains(name))
+            || garbage.iter().any(|name| stock.garbage.kept_reports.contains(name))
             || stock.batches().iter().any(|batch| batches.contains(&batch.id) && stays(&batch.id));
         let Known::All(wal) = &stock.wal else { return is_kept };
         let named = Ranges::of(&[one]);

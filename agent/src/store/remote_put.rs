@@ -84,7 +84,7 @@ impl Remote {
                 Err(e) => e,
             };
             match error.kind() {
-                Kind::AlreadyExists | Kind::Conflict => match self.existing(key, &data).await? {
+                Kind::AlreadyExists | Kind::Conflict => match self.existing(key, &data, given).await? {
                     Existing::Ours(version) => return Ok(version),
                     Existing::Another => return Err(error),
                     // Two creations at the same moment can both be refused (S3 answers 409).
@@ -94,7 +94,7 @@ impl Remote {
                 // A client that may create but not overwrite (a SAS with c and without w, Google's
                 // objectCreator) gets 403 where the object exists, before any condition is checked.
                 Kind::Denied if matches!(mode, PutMode::Create) => {
-                    return match self.existing(key, &data).await {
+                    return match self.existing(key, &data, given).await {
                         Ok(Existing::Ours(version)) => Ok(version),
                         Ok(Existing::Another) => {
                             Err(call.fail(Kind::AlreadyExists, "another object is already stored there"))
@@ -115,14 +115,14 @@ impl Remote {
         unreachable!("the loop above has no end")
     }
 
-    async fn existing(&self, key: &str, data: &PutPayload) -> Result<Existing> {
+    async fn existing(&self, key: &str, data: &PutPayload, given: &Given) -> Result<Existing> {
         let expected = data.content_length() as u64;
         let path = self.path(key);
         let found = match self.call("read", key, 0).run(self.objects.head(&path)).await {
             Ok(meta) if meta.size != expected => return Ok(Existing::Another),
             Ok(meta) => match self.get(key, None, expected).await {
                 // It cannot be compared now. Its name is ours, as in `Upload::finish`.
-                Err(e) if is_archived(&e) => {
+                Err(e) if is_archived(&e) && given.class.is_some() => {
                     return Ok(Existing::Ours(UpdateVersion { e_tag: meta.e_tag, version: meta.version }));
                 }
                 got => got,

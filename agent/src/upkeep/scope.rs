@@ -38,6 +38,8 @@ pub struct Scope {
     pub listed: HashMap<String, u64>,
     /// When manifests were stored, by the store's clock, as listed before.
     stored_at: HashMap<String, Timestamp>,
+    /// Folders of drills, and when the newest object of each was stored.
+    pub drills: HashMap<String, Timestamp>,
 }
 
 impl Scope {
@@ -56,6 +58,8 @@ impl Scope {
         let prefix = layout::instance_prefix(repository.instance());
         let wal = format!("{}/", layout::wal(repository.instance())); // looked at on its own
         let (mut listed, mut stored_at, mut has_wal) = (HashMap::new(), HashMap::new(), false);
+        let drills_folder = format!("{}/", layout::drills(repository.instance()));
+        let mut drills: HashMap<String, Timestamp> = HashMap::new();
         let mut found = repository.store().list(&prefix);
         while let Some(info) = found.try_next().await? {
             if info.key.starts_with(&wal) {
@@ -71,6 +75,11 @@ impl Scope {
             if info.key.ends_with(manifest::NAME) {
                 stored_at.insert(info.key.clone(), info.modified);
             }
+            let below = info.key.strip_prefix(&drills_folder).and_then(|rest| rest.split_once('/'));
+            if let Some((drill, _)) = below {
+                let newest = drills.entry(format!("{drills_folder}{drill}")).or_default();
+                *newest = info.modified.max(*newest);
+            }
             listed.insert(info.key, info.bytes);
         }
         let (mut manifests, mut unfinished) = (BTreeMap::new(), Vec::new());
@@ -83,7 +92,8 @@ impl Scope {
             }
         }
         let graph = Graph::of(manifests.values());
-        let mut scope = Scope { manifests, graph, chosen: BTreeSet::new(), unfinished, listed, stored_at };
+        let mut scope =
+            Scope { manifests, graph, chosen: BTreeSet::new(), unfinished, listed, stored_at, drills };
         scope.choose(wanted, tenant, &bad)?;
         let everything = wanted.is_empty() && tenant.is_none();
         if scope.chosen.is_empty() && bad.is_empty() && !(everything && has_wal) {

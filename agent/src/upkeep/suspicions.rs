@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::manifest::Origin;
+use crate::clock::{Timestamp, later};
 use crate::error::Kind;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
@@ -18,6 +19,8 @@ pub struct Suspicions {
     pub objects: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Until when each holds the backup before, by its key.
+    pub until: HashMap<String, Timestamp>,
 }
 
 /// Checks every record below the instance's `suspicions/`, as `listed`. What is wrong or could not be looked
@@ -48,7 +51,8 @@ pub async fn check(
             continue;
         };
         match repository.read_suspicion(&id, origin, trusted).await {
-            Ok(Some((_, signed))) => {
+            Ok(Some((record, signed))) => {
+                seen.until.insert(key.clone(), later(signed.record.stored_at, record.keep()));
                 seen.objects += 2;
                 seen.bytes += signed.record.len() as u64 + signed.signature_bytes;
             }

@@ -16,7 +16,7 @@ use crate::archive::signature::TrustedKeys;
 use crate::archive::tombstone::WalRange;
 use crate::archive::wal::WalOpener;
 use crate::archive::wal_name::NameTrust;
-use crate::clock;
+use crate::clock::{self, later};
 use crate::error::{Error, Kind, Result};
 use crate::inventory::Snapshot;
 use crate::inventory::gaps::Missing;
@@ -123,7 +123,7 @@ pub async fn run(
         problems.extend(versions.problems);
         warnings.extend(versions.warnings);
         let find = |id: &SnapshotId| scope.snapshot(repository.instance(), id);
-        let is_there = |range: &WalRange, since| {
+        let has_wal = |range: &WalRange, since| {
             list.objects.iter().filter(|object| object.stored_at > since).any(|object| {
                 wal_in(&object.name, size).is_some_and(|(timeline, begin, end)| {
                     timeline == range.timeline && range.holds(begin, end, object.stored_at)
@@ -131,7 +131,11 @@ pub async fn run(
             })
         };
         let kept = &request.kept;
-        let told = tombstones::doubtful(repository.instance(), &tombstones, find, is_there, kept);
+        let reports =
+            scope.drills.iter().map(|(folder, newest)| (folder.clone(), later(*newest, kept.drills)));
+        let over = suspicious.until.drain().chain(reports).collect();
+        let there = tombstones::StillThere { find, has_wal, over: &over };
+        let told = tombstones::doubtful(repository.instance(), &tombstones, &there, kept);
         let (now_doubted, sentences): (Vec<SnapshotId>, Vec<String>) = told.into_iter().unzip();
         problems.extend(sentences);
         problems.extend(mistrusted.iter().map(tombstones::still_there));

@@ -24,7 +24,7 @@ const CLASS: &str = "\n[class.shops]\ntenants = ['*']\nwindow = '2d'\ndaily = 6\
 const SNAPSHOTS: &str = "odoo/instances/prod/snapshots/";
 const EXPIRY: &str = "odoo/instances/prod/expiry/";
 /// Histories of the gate.
-const TIMES: u64 = 19;
+const TIMES: u64 = 20;
 
 /// Numbers that follow from a seed alone (SplitMix64).
 struct Dice(u64);
@@ -77,6 +77,7 @@ const ACTS: &[Act] = &[
     Act { name: "signs a tombstone of everything, and hides it later", does: announced_and_seen },
     Act { name: "signs everything as unfinished, and hides it later", does: announced_as_unfinished },
     Act { name: "signs everything as garbage, and hides it later", does: announced_as_garbage },
+    Act { name: "signs what holds good backups as garbage, and hides it later", does: record_as_garbage },
 ];
 
 impl World<'_> {
@@ -157,14 +158,18 @@ impl World<'_> {
         self.put_signed(&key, &value, signs);
     }
 
-    /// He signed a tombstone two hours ago that names these in this list, and hides all snapshots but the
-    /// first now.
-    fn announced_and_hidden(&self, dice: &mut Dice, list: &str, names: &[&str], meanwhile: impl FnOnce()) {
+    /// He signed a tombstone two hours ago that names these in this list.
+    fn announced_before(&self, dice: &mut Dice, list: &str, names: &[&str]) {
         let (key, value) = self.tombstone(dice, list, names);
         let bytes = serde_json::to_vec_pretty(&value).unwrap();
         let before = std::time::Duration::from_secs(7_200);
         self.bucket.write_before(&format!("{key}.sig"), self.key.sign(&bytes).unwrap(), before);
         self.bucket.write_before(&key, bytes, before);
+    }
+
+    /// The same, and he hides all snapshots but the first now.
+    fn announced_and_hidden(&self, dice: &mut Dice, list: &str, names: &[&str], meanwhile: impl FnOnce()) {
+        self.announced_before(dice, list, names);
         meanwhile();
         let first = self.snapshots("")[0];
         hide(self, |key| key.starts_with(SNAPSHOTS) && !key.contains(first));
@@ -314,6 +319,14 @@ fn announced_as_garbage(world: &World, dice: &mut Dice) {
     world.announced_and_hidden(dice, "garbage", &[folder], || ());
 }
 
+fn record_as_garbage(world: &World, dice: &mut Dice) {
+    let keys = world.keys();
+    let record = keys.iter().find(|key| key.contains("/suspicions/") && key.ends_with(".json")).unwrap();
+    world.announced_before(dice, "garbage", &[record.strip_prefix("odoo/").unwrap()]);
+    drop(world.site.run(&["verify", "--quick"]).run());
+    hide(world, |key| key.contains("/suspicions/"));
+}
+
 fn signed_tombstone(world: &World, dice: &mut Dice) {
     world.tombstone_of_everything(dice, true);
 }
@@ -358,6 +371,11 @@ fn a_thief_makes_our_expire_delete_nothing_of_ours_and_is_reported() {
     let mut ids = Vec::new();
     for days in [9, 8, 7, 4, 3, 1, 0] {
         tenant.upload(&cluster, &format!("file-{days}"), format!("content {days}").as_bytes());
+        if days == 0 {
+            // A suspicious backup: there is a record that holds the one before.
+            let gone = "delete from sale_order where state in ('sale', 'done')";
+            cluster.psql("shop", &format!("set session_replication_role = replica; {gone}"));
+        }
         ids.push(back_up(&site, &bucket, days));
     }
     let hold = ["hold", "add", "case-1", "--snapshot", &ids[0].0, "--reason", "audit", "--by", "anna"];

@@ -180,7 +180,8 @@ fn campaign(world: &World, report: &serde_json::Value, cases: usize, seed: u64) 
             away.take();
             // WAL may be stored twice, or be in the base backup as well; the agent may store a batch again that
             // it found damaged in an earlier case. What passes can be restored.
-            let is_spared = wanted == "wal segment" || batch && !relied_on(world, &outcome.json()).contains(path);
+            let is_spared =
+                wanted == "wal segment" || batch && !relied_on(world, &outcome.json()).contains(path);
             assert!(is_spared, "{what}: {outcome}");
             *passed.entry((wanted.clone(), how)).or_default() += 1;
             comes_back(world, &release, &what);
