@@ -166,7 +166,8 @@ impl<'a> Work<'a> {
     }
 
     /// The last base backup from which a point can be reached, for a release whose own one is gone: it may be
-    /// held after years, while an older one stays for another reason. And the last one that may be whole.
+    /// held after years, while an older one stays for another reason. The last whole one whose time is the
+    /// store's, the last whole one, and the last one that may be whole.
     fn last_bases(&self, wal: &WalStock, (timeline, lsn): (TimelineId, Lsn)) -> Vec<&'a Item> {
         let leads = |base: &BaseRange| match base.timeline == timeline {
             true => base.stop <= lsn,
@@ -178,8 +179,11 @@ impl<'a> Work<'a> {
         };
         let last = |one: Option<(&BaseRange, &'a Item)>| one.map(|(_, item)| item);
         let by_end = |(base, _): &(&BaseRange, &Item)| (base.timeline, base.stop);
-        let whole = last(leading().filter(|(_, item)| item.whole).max_by_key(by_end));
-        whole.into_iter().chain(last(leading().max_by_key(by_end))).collect()
+        let whole = || leading().filter(|(_, item)| item.whole);
+        let is_plain = |(_, item): &(&BaseRange, &Item)| item.claims.is_none();
+        let plain = last(whole().filter(is_plain).max_by_key(by_end));
+        let others = [last(whole().max_by_key(by_end)), last(leading().max_by_key(by_end))];
+        plain.into_iter().chain(others.into_iter().flatten()).collect()
     }
 
     /// The holds that hold. What is not needed without one was in use until it was removed: a restore may

@@ -84,8 +84,12 @@ pub fn stored(instance: &Path) -> BTreeMap<String, Stored> {
 
 /// Whether a snapshot and all that it needs is there.
 pub fn is_whole(all: &BTreeMap<String, Stored>, id: &str) -> bool {
-    let Some(one) = all.get(id) else { return false };
-    one.has_all && one.needs.iter().all(|need| need == id || is_whole(all, need))
+    let (mut seen, mut left) = (BTreeSet::new(), vec![id]);
+    while let Some(id) = left.pop() {
+        let Some(one) = all.get(id).filter(|one| one.has_all) else { return false };
+        left.extend(one.needs.iter().map(String::as_str).filter(|need| seen.insert(*need)));
+    }
+    true
 }
 
 /// The whole snapshots that are promised at this time (seconds since 1970).
