@@ -47,6 +47,8 @@ type Which = Arc<dyn Fn(&Served) -> bool + Send + Sync>;
 pub(crate) enum Action {
     /// Answers this status; `landed`: after the server has done what was asked.
     Respond { status: u16, landed: bool },
+    /// Answers this status and body: what the server behind cannot be brought to say.
+    Answer { status: u16, body: &'static str },
     /// Never answers; `landed`: after the server has done what was asked.
     Hang { landed: bool },
     /// Drops the connection; `landed`: after the server has done what was asked.
@@ -131,6 +133,11 @@ impl Requests {
     /// Does what was asked, and answers this status all the same: fail after landing.
     pub fn land_and_respond(self, status: u16) -> Fault {
         self.act(Action::Respond { status, landed: true })
+    }
+
+    /// Answers this status and body instead of doing what was asked.
+    pub fn answer(self, status: u16, body: &'static str) -> Fault {
+        self.act(Action::Answer { status, body })
     }
 
     /// Never answers, and does nothing.

@@ -370,6 +370,11 @@ impl Front {
         for action in actions {
             match action {
                 Action::Respond { status, landed: false } => return Ok(refuse(*status, &request)),
+                Action::Answer { status, body } => {
+                    let mut answer = Response::new(Body::from((*body).to_owned()));
+                    *answer.status_mut() = StatusCode::from_u16(*status).unwrap();
+                    return Ok(answer);
+                }
                 Action::Hang { landed: false } => hang().await,
                 Action::Drop { landed: false } => return Err("connection dropped by plan".into()),
                 Action::Delay(time) => tokio::time::sleep(*time).await,

@@ -126,6 +126,9 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
                 for (own, value) in in_order(inner) {
                     let origin = Origin::File { path: path.to_owned(), line: line_of(own.span().start) };
                     let full = format!("{}.{}", name.get_ref(), own.get_ref());
+                    if is_list_of_tables(value.get_ref()) {
+                        return Err(doubled(&full, &origin));
+                    }
                     let DeValue::Table(keys) = value.get_ref() else {
                         return Err(wrong(format!(
                             "{}: [{}] has no keys of its own; write [{}.NAME] with a name of yours",
@@ -156,10 +159,31 @@ pub fn parse(path: &Path, text: &str) -> Result<GivenKeys> {
                     take(format!("{}.{}", name.get_ref(), key.get_ref()), value, key.span().start)?;
                 }
             }
+            list if is_list_of_tables(list) => {
+                let origin = Origin::File { path: path.to_owned(), line: line_of(name.span().start) };
+                return Err(doubled(name.get_ref(), &origin));
+            }
             _ => take(name.get_ref().to_string(), value, name.span().start)?,
         }
     }
     Ok(given)
+}
+
+/// Whether it was written with two brackets: `[[class]]`.
+fn is_list_of_tables(value: &DeValue<'_>) -> bool {
+    let DeValue::Array(all) = value else { return false };
+    all.iter().any(|one| matches!(one.get_ref(), DeValue::Table(_)))
+}
+
+/// What to write instead of `[[name]]`.
+fn doubled(name: &str, origin: &Origin) -> Error {
+    let at = origin.of(&format!("[[{name}]]"));
+    let advice = match (name.contains('.'), SECTIONS.iter().any(|(section, _)| *section == name)) {
+        _ if is_named(name) => format!("write [{name}.NAME] with a name of yours, once for each"),
+        (true, _) | (_, true) => format!("write [{name}], once"),
+        _ => return unknown_section(name, origin),
+    };
+    wrong(format!("{at}: no section is a list; {advice}"))
 }
 
 /// Whether a person names the sections below this one: `[cohort.wave1]`.

@@ -181,6 +181,13 @@ fn an_error_names_place_key_value_and_what_is_allowed() {
         ("[backup\n", format!("{file}:3: this is not TOML")),
         ("[backup]\nworkers = 1\nworkers = 2\n", format!("{file}:5: this is not TOML: duplicate key")),
         ("backup = 1\n", "backup is a section: write [backup]".into()),
+        (
+            "\n[[class]]\ntenants = ['*']\n",
+            format!("{file}:4: [[class]]: no section is a list; write [class.NAME] with a name of yours"),
+        ),
+        ("[[class.a]]\ntenants = ['*']\n", "[[class.a]]: no section is a list; write [class.a], once".into()),
+        ("[[backup]]\nworkers = 1\n", "write [backup], once".into()),
+        ("[[backups]]\nworkers = 1\n", "did you mean [backup]?".into()),
         ("repository.endpoint = \"http://x\"\n", "refused unless repository.allow_http = true".into()),
     ];
     for (text, expected) in cases {

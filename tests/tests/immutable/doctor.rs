@@ -98,6 +98,43 @@ fn a_missing_right_is_not_taken_for_a_lock() {
 }
 
 #[test]
+fn a_bucket_that_is_public_or_not_encrypted_is_warned_of() {
+    let server = bucket!();
+    let cluster = Cluster::start_default();
+    let site = site(&cluster, &server);
+    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    let says = |code: i32, name: &str, status: &str, text: &str| {
+        let (found, words) = checks(&site, code)(name);
+        assert!(found == status && words.contains(text), "{name}: {found}: {words}");
+    };
+    let kms = "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+               <SSEAlgorithm>aws:kms</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
+               </ServerSideEncryptionConfiguration>";
+    server.expect("PUT", "?encryption", &[], kms);
+    says(0, "encryption", "ok", "aws:kms");
+    let names = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"];
+    // All four, or it is not blocked.
+    for (blocked, status) in [(4, "ok"), (3, "warn")] {
+        let settings =
+            names.iter().enumerate().map(|(at, name)| format!("<{name}>{}</{name}>", at < blocked));
+        let settings: String = settings.collect();
+        let block = format!("<PublicAccessBlockConfiguration>{settings}</PublicAccessBlockConfiguration>");
+        server.expect("PUT", "?publicAccessBlock", &[], &block);
+        says(0, "public access", status, "block");
+    }
+    // This server always encrypts, and does not judge a policy.
+    server.s3().plan(
+        on("GET", "policyStatus").answer(200, "<PolicyStatus><IsPublic>true</IsPublic></PolicyStatus>"),
+    );
+    server.s3().plan(on("GET", "encryption").answer(
+        404,
+        "<Error><Code>ServerSideEncryptionConfigurationNotFoundError</Code><Message>none</Message></Error>",
+    ));
+    says(3, "public access", "fail", "makes it public");
+    says(3, "encryption", "warn", "does not encrypt");
+}
+
+#[test]
 fn a_bucket_without_versions_and_locks_is_warned_of() {
     let server = match Ministack::plain() {
         Ok(server) => server,

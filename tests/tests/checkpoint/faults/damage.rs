@@ -166,8 +166,8 @@ fn campaign(world: &World, report: &serde_json::Value, cases: usize, seed: u64) 
         let of_kind: Vec<&PathBuf> = all.iter().filter(|path| kind(path) == *wanted).collect();
         let path = of_kind[random.below(of_kind.len() as u64) as usize];
         let whole = fs::read(path).unwrap();
-        // What only a damaged batch holds would be stored again from the disk, and the release pass: the files
-        // go before the damage, and come back after it.
+        // What only a damaged batch holds would be stored again from the disk, and the release pass: the
+        // files go before the damage, and come back after it.
         let batch = wanted.starts_with("arrivals");
         let mut away = batch.then(|| Away::new(&world.tenants[0].filestore()));
         let how = damage(path, (case + case / kinds.len()) as u64, &mut random);
@@ -178,8 +178,8 @@ fn campaign(world: &World, report: &serde_json::Value, cases: usize, seed: u64) 
         let outcome = world.checkpoint(&release, &["--json"]).env(follows.0, follows.1).run();
         if outcome.code == Some(0) {
             away.take();
-            // WAL may be stored twice, or be in the base backup as well; the agent may store a batch again that
-            // it found damaged in an earlier case. What passes can be restored.
+            // WAL may be stored twice, or be in the base backup as well; the agent may store a batch again
+            // that it found damaged in an earlier case. What passes can be restored.
             let is_spared =
                 wanted == "wal segment" || batch && !relied_on(world, &outcome.json()).contains(path);
             assert!(is_spared, "{what}: {outcome}");
