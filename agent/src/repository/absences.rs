@@ -8,7 +8,7 @@ use crate::archive::signature::{SigningKey, TrustedKeys};
 use crate::clock::Timestamp;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
-use crate::repository::record::Record;
+use crate::repository::record::{Record, Signed};
 use crate::repository::{Repository, layout};
 
 /// Records that are read: one a week, for centuries. More were not made by Lifeboat.
@@ -26,7 +26,7 @@ pub struct StoredAbsence {
 impl Repository {
     fn absence_record(&self, look: &SnapshotId) -> Record<'static> {
         let key = layout::absence(self.instance(), look);
-        let signature_key = format!("{key}.sig");
+        let signature_key = format!("{key}{}", layout::RECORD_SIGNATURE);
         Record { name: "the record of absent databases", key, signature_key, bytes_max: BYTES_MAX }
     }
 
@@ -36,6 +36,20 @@ impl Repository {
     /// Those of the store.
     pub async fn store_absence(&self, absence: &Absence, signing: &SigningKey) -> Result<()> {
         self.absence_record(&absence.look).write(self.store(), absence.to_json()?, signing).await
+    }
+
+    /// One record. `None` where nobody signed it.
+    ///
+    /// # Errors
+    /// Those of the store; `Integrity` and `Signature` where it is not believed.
+    pub async fn read_absence(
+        &self,
+        look: &SnapshotId,
+        origin: &Origin,
+        trusted: &TrustedKeys,
+    ) -> Result<Option<(Absence, Signed)>> {
+        let Some(signed) = self.absence_record(look).read(self, trusted).await? else { return Ok(None) };
+        Absence::from_json(&signed.record, origin, look).map(|absence| Some((absence, signed)))
     }
 
     /// All records, in the order in which they were stored.
@@ -52,12 +66,10 @@ impl Repository {
                 return Err(Error::new(Kind::Integrity, format!("there are more than {READ_MAX} records")));
             }
             let context = |e: Error| e.context(format!("read {}", info.key));
-            let signed = match self.absence_record(&look).read(self, trusted).await {
-                Ok(Some(signed)) => signed,
-                Ok(None) => return Err(Error::new(Kind::Signature, format!("{} is not signed", info.key))),
-                Err(e) => return Err(context(e)),
+            let read = self.read_absence(&look, origin, trusted).await.map_err(context)?;
+            let Some((absence, _)) = read else {
+                return Err(Error::new(Kind::Signature, format!("{} is not signed", info.key)));
             };
-            let absence = Absence::from_json(&signed.record, origin, &look).map_err(context)?;
             found.push(StoredAbsence { absence, stored_at: info.modified });
         }
         found.sort_by(|a, b| (a.stored_at, &a.absence.look).cmp(&(b.stored_at, &b.absence.look)));

@@ -80,7 +80,7 @@ impl<'a> Announced<'a> {
         };
         let is_garbage = || {
             // Of a record that is garbage, a tombstone names the object, not its signature.
-            let record = key.strip_suffix(layout::SUSPICION_SIGNATURE).unwrap_or(key);
+            let record = key.strip_suffix(layout::RECORD_SIGNATURE).unwrap_or(key);
             let drill = key.rsplit_once('/').map_or("", |(folder, _)| folder);
             let is_drill = drill.starts_with(&layout::drills(self.instance));
             let names = [Some(key), Some(record), is_drill.then_some(drill)];

@@ -111,8 +111,8 @@ pub fn hold_object(instance: &InstanceName, hold: &HoldName, name: &str) -> Stri
     format!("instances/{instance}/holds/{hold}/{name}")
 }
 
-/// What the signature of such a record has after the record's name.
-pub const SUSPICION_SIGNATURE: &str = ".sig";
+/// What the signature of a record in one object has after the record's name.
+pub const RECORD_SIGNATURE: &str = ".sig";
 
 /// The folder of all records of suspicious backups.
 pub fn suspicions(instance: &InstanceName) -> String {

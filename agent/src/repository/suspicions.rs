@@ -26,7 +26,7 @@ impl Repository {
     /// Where the record of a suspicious snapshot is stored.
     pub fn suspicion_record(&self, snapshot: &SnapshotId) -> Record<'static> {
         let key = layout::suspicion(self.instance(), snapshot);
-        let signature_key = format!("{key}{}", layout::SUSPICION_SIGNATURE);
+        let signature_key = format!("{key}{}", layout::RECORD_SIGNATURE);
         Record { name: "the record of a suspicious backup", key, signature_key, bytes_max: BYTES_MAX }
     }
 

@@ -263,7 +263,7 @@ impl Scope {
     }
 
     /// Objects in the folder of a snapshot that its manifest does not name, and keys that belong
-    /// to nothing. Drill reports, holds and records of suspicious backups are checked on their own; archived
+    /// to nothing. Drill reports, holds and records of one object are checked on their own; archived
     /// WAL, releases and tombstones are others'.
     fn find_foreign(&self, repository: &Repository, unread: &BTreeSet<SnapshotId>, findings: &Findings) {
         let instance = repository.instance();

@@ -38,7 +38,7 @@ use crate::upkeep::scope::Scope;
 use crate::upkeep::tombstones::KeptFor;
 use crate::upkeep::wal::WalTask;
 use crate::upkeep::work::{Task, Work, each};
-use crate::upkeep::{checkpoints, deep, drills, holds, suspicions, tombstones, versions, wal};
+use crate::upkeep::{checkpoints, deep, drills, holds, records, tombstones, versions, wal};
 
 /// What is asked for.
 pub struct VerifyRequest {
@@ -97,7 +97,7 @@ pub async fn run(
             .map_err(|e| e.effect("nothing is known of what is stored: it is not checked"))?;
     let (mut drills, mut wal) = (drills::Drills::default(), Vec::new());
     let (mut releases, mut held) = (checkpoints::Checkpoints::default(), holds::Holds::default());
-    let mut suspicious = suspicions::Suspicions::default();
+    let mut recorded = records::Records::default();
     let snapshots_of = |ids: &mut dyn Iterator<Item = &SnapshotId>| -> Vec<Snapshot> {
         ids.filter_map(|id| scope.snapshot(repository.instance(), id)).collect()
     };
@@ -114,7 +114,7 @@ pub async fn run(
         releases = checkpoints::check(&repository, &origin, keys, &scope.listed, &findings, &cancel).await;
         warnings.append(&mut releases.warnings);
         held = holds::check(&repository, (&origin, trust), &scope.listed, &findings, &cancel).await;
-        suspicious = suspicions::check(&repository, &origin, trust, &scope.listed, &findings, &cancel).await;
+        recorded = records::check(&repository, &origin, trust, &scope.listed, &findings, &cancel).await;
         let list = repository.wal(&NameTrust::new(&origin, trust.trusted()), true).await?;
         wal = wal::tasks(repository.instance(), &list, &findings);
         size = segment_bytes(list.objects.iter().map(|object| &object.name));
@@ -133,7 +133,7 @@ pub async fn run(
         let kept = &request.kept;
         let reports =
             scope.drills.iter().map(|(folder, newest)| (folder.clone(), later(*newest, kept.drills)));
-        let over = suspicious.until.drain().chain(reports).collect();
+        let over = recorded.until.drain().chain(reports).collect();
         let there = tombstones::StillThere { find, has_wal, over: &over };
         let told = tombstones::doubtful(repository.instance(), &tombstones, &there, kept);
         let (now_doubted, sentences): (Vec<SnapshotId>, Vec<String>) = told.into_iter().unzip();
@@ -255,8 +255,8 @@ pub async fn run(
         foreign_more,
         newest_whole,
         skipped,
-        objects_checked: checked + drills.objects + releases.objects + held.objects + suspicious.objects,
-        bytes_checked: checked_bytes + drills.bytes + releases.bytes + held.bytes + suspicious.bytes,
+        objects_checked: checked + drills.objects + releases.objects + held.objects + recorded.objects,
+        bytes_checked: checked_bytes + drills.bytes + releases.bytes + held.bytes + recorded.bytes,
         objects_not_checked: all - checked.min(all),
         bytes_not_checked: all_bytes.saturating_sub(checked_bytes),
         files_checked: work.files.into_inner(),

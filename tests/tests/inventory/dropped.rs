@@ -88,7 +88,14 @@ fn the_last_backup_of_a_dropped_database_goes_and_that_of_a_renamed_one_stays() 
     let damaged = plan(&[]).exits(3).json();
     assert!(reasons(&damaged, &of("shop")).contains("newest"), "{damaged}");
     assert!(damaged["not_known"].to_string().contains("which databases are gone"), "{damaged}");
-    fs::write(record, text).unwrap();
+    let found = site.run(&["verify", "--no-progress"]).run().exits(10);
+    assert!(found.stdout.contains(record.file_name().unwrap().to_str().unwrap()), "{found}");
+    fs::write(record, &text).unwrap();
+    let stray = record.with_file_name("20991231T235959Z-absence-00000000.json");
+    fs::write(&stray, &text).unwrap();
+    let found = site.run(&["verify", "--json"]).run().exits(3).json();
+    assert!(found["foreign"].to_string().contains("20991231T235959Z"), "{found}");
+    fs::remove_file(&stray).unwrap();
 
     // The database is there again: the next backup says so.
     small_tenant(&cluster, &site.data_dir(), "shop", 6);

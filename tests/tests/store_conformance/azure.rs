@@ -47,6 +47,7 @@ async fn azure_keeps_the_promises() {
     suite::all(&store).await;
     suite::directories_are_no_objects(&store).await;
     suite::replacing(&store).await;
+    suite::no_locks(&store).await;
     // A connection string knows the endpoint by itself.
     let text = format!("connection_string = {}\n", azurite.connection_string());
     let options = StoreOptions { endpoint: None, ..options(&azurite, &dir, &text) };

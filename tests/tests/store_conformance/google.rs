@@ -26,6 +26,7 @@ async fn google_keeps_the_promises() {
     suite::all(&store).await;
     suite::directories_are_no_objects(&store).await;
     suite::replacing(&store).await;
+    suite::no_locks(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

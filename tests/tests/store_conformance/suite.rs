@@ -2,7 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, TryStreamExt};
+use lifeboat::clock::Timestamp;
+use lifeboat::config::LockMode;
 use lifeboat::error::{Kind, Result};
+use lifeboat::store::versions::Lock;
 use lifeboat::store::{ObjectInfo, Store};
 
 use crate::content::bytes;
@@ -223,4 +226,27 @@ pub async fn replacing(store: &Store) {
     conflict(store.replace("i/lease", "four", Some(&second)).await.unwrap_err());
     assert_eq!(store.get("i/lease", 100).await.unwrap(), "three");
     conflict(store.replace("i/other", "x", Some(&second)).await.unwrap_err());
+}
+
+/// For stores whose objects Lifeboat cannot lock: nothing is stored without the lock that was asked for.
+pub async fn no_locks(store: &Store) {
+    let until = Timestamp::now().checked_add(std::time::Duration::from_secs(86_400)).unwrap();
+    let locked = store.clone().locked(Lock { mode: LockMode::Governance, until });
+    let refused = |e: lifeboat::error::Error| {
+        assert_eq!(e.kind(), Kind::Config, "{e:?}");
+        assert!(e.what().contains("only in buckets of S3"), "{e:?}");
+    };
+    refused(locked.put_new("lock/a", "data").await.unwrap_err());
+    for parts in [1, 3] {
+        let stored = async {
+            let mut upload = locked.upload("lock/b").await?;
+            for _ in 0..parts {
+                upload.write(Bytes::from(vec![7; PART_BYTES])).await?;
+            }
+            upload.finish().await
+        };
+        refused(stored.await.unwrap_err());
+    }
+    refused(store.versions("").try_next().await.unwrap_err());
+    assert!(store.list("lock").try_next().await.unwrap().is_none());
 }
