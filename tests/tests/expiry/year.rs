@@ -119,11 +119,12 @@ fn promised(ever: &BTreeMap<String, Stored>, now: u64) -> BTreeSet<String> {
             found.extend(group.iter().rfind(|one| one.stored_at <= from).map(|one| one.id.clone()));
             found.extend(group.last().map(|one| one.id.clone()));
             let counts = [class.daily, class.weekly, class.monthly, class.yearly];
+            let (now, of_each) = (numbers(now), group.iter().map(|one| numbers(one.stored_at)));
+            let of_each: Vec<[i64; 4]> = of_each.collect();
             for (which, count) in counts.into_iter().enumerate() {
                 for back in 0..count {
-                    let number = numbers(now)[which] - back;
-                    let first = group.iter().find(|one| numbers(one.stored_at)[which] == number);
-                    found.extend(first.map(|one| one.id.clone()));
+                    let first = of_each.iter().position(|numbers| numbers[which] == now[which] - back);
+                    found.extend(first.map(|first| group[first].id.clone()));
                 }
             }
         }
