@@ -5,6 +5,7 @@
 //! comes with a multipart upload is dropped in silence, as other servers do; it answers `?policyStatus` with
 //! a listing, and a range of a version with the whole (the front cuts the range out).
 
+use std::path::Path;
 use std::process::Command;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use tempfile::TempDir;
 
 use crate::emulator::{self, Emulator};
+use crate::program::clock_of;
 use crate::s3::{BUCKET, S3};
 
 /// Names the program; `ministack` on the PATH does as well.
@@ -29,25 +31,35 @@ pub struct Ministack {
 impl Ministack {
     /// Starts it with a bucket whose objects can be locked; the error says why it cannot.
     pub fn start() -> Result<Ministack, String> {
-        let ministack = Ministack::without_bucket()?;
+        Ministack::with_locks(Vec::new())
+    }
+
+    /// The same under the clock of this file; see [`Program::clock_of`](crate::Program::clock_of).
+    pub fn start_under_clock_of(file: &Path) -> Result<Ministack, String> {
+        Ministack::with_locks(clock_of(file))
+    }
+
+    fn with_locks(env: Vec<(String, String)>) -> Result<Ministack, String> {
+        let ministack = Ministack::without_bucket(env)?;
         ministack.expect("PUT", "", &[("x-amz-bucket-object-lock-enabled", "true")], "");
         Ok(ministack)
     }
 
     /// Starts it with a bucket that has neither versions nor locks.
     pub fn plain() -> Result<Ministack, String> {
-        let ministack = Ministack::without_bucket()?;
+        let ministack = Ministack::without_bucket(Vec::new())?;
         ministack.expect("PUT", "", &[], "");
         Ok(ministack)
     }
 
-    fn without_bucket() -> Result<Ministack, String> {
+    fn without_bucket(env: Vec<(String, String)>) -> Result<Ministack, String> {
         let program = emulator::find(VARIABLE, "ministack", "ministack of PyPI")?;
         let dir = tempfile::Builder::new().prefix("lbms-").tempdir().unwrap();
         let emulator = Emulator::start(|port| {
             let mut command = Command::new(&program);
             command
                 .current_dir(dir.path())
+                .envs(env.iter().map(|(name, value)| (name, value)))
                 .env("HOME", dir.path())
                 .env("TMPDIR", dir.path())
                 .env("BIND_HOST", "127.0.0.1")

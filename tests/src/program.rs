@@ -71,7 +71,7 @@ impl Program {
     /// # Panics
     /// Where libfaketime is not installed.
     pub fn off_by(self, offset: &str) -> Program {
-        self.fake_clock().env("FAKETIME", offset)
+        self.envs(fake_clock()).env("FAKETIME", offset)
     }
 
     /// Lets it run under a clock that is off by what this file says at each moment, so that it can jump.
@@ -79,16 +79,7 @@ impl Program {
     /// # Panics
     /// Where libfaketime is not installed.
     pub fn clock_of(self, file: &Path) -> Program {
-        self.fake_clock().env("FAKETIME_TIMESTAMP_FILE", file).env("FAKETIME_NO_CACHE", "1")
-    }
-
-    fn fake_clock(self) -> Program {
-        let library = ["x86_64", "aarch64"]
-            .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
-            .into_iter()
-            .find(|path| std::path::Path::new(path).exists());
-        let library = library.expect("libfaketime is installed");
-        self.env("LD_PRELOAD", library).env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        self.envs(clock_of(file))
     }
 
     /// Sets variables, such as those of `Cluster::env` and `S3::env`.
@@ -174,6 +165,23 @@ impl Program {
         let stderr = children::collect(child.stderr.take().unwrap());
         Running { program: self.clone(), child, stdout, stderr, started: Instant::now() }
     }
+}
+
+/// What a program under another clock needs.
+fn fake_clock() -> Vec<(String, String)> {
+    let library = ["x86_64", "aarch64"]
+        .map(|machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"))
+        .into_iter()
+        .find(|path| Path::new(path).exists());
+    let library = library.expect("libfaketime is installed");
+    vec![("LD_PRELOAD".to_owned(), library), ("FAKETIME_DONT_FAKE_MONOTONIC".to_owned(), "1".to_owned())]
+}
+
+/// See [`Program::clock_of`].
+pub(crate) fn clock_of(file: &Path) -> Vec<(String, String)> {
+    let own =
+        [("FAKETIME_TIMESTAMP_FILE", file.display().to_string()), ("FAKETIME_NO_CACHE", "1".to_owned())];
+    fake_clock().into_iter().chain(own.map(|(name, value)| (name.to_owned(), value))).collect()
 }
 
 impl fmt::Display for Program {

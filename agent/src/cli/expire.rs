@@ -29,6 +29,7 @@ use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::repository::{Repository, layout};
 use crate::retention::cost::{cold, costs};
+use crate::retention::locking::{Times, extend_locks};
 use crate::retention::look::LookRequest;
 use crate::retention::phases::{phases, share};
 use crate::retention::plan::{Clock, plan};
@@ -198,7 +199,8 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     }
     .await;
     // Whatever became of it: locks protect what stays. It takes a request for each object.
-    let locks = apply::extend_locks(&repository, &stock, &rules, plan.counted_from, now).await;
+    let times = Times { counted_from: plan.counted_from, now };
+    let locks = extend_locks(&repository, (&origin, &announcers), (&stock, &rules), times).await;
     if let Some(read) = locks_read(&locks, now) {
         remember(config, |last| last.locks = Some(read));
     }

@@ -1,12 +1,13 @@
 //! What `lifeboat expire` says of locks: how many were read back, which were missing, and which could not be
-//! made longer.
+//! made longer; and of the store's legal holds.
 
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::names::counted;
-use crate::repository::locks::Locks;
+use crate::repository::legal_holds::LegalHolds;
+use crate::repository::locks::{LockFailure, Locks};
 
 /// Objects that are named one by one.
 const SHOWN: usize = 20;
@@ -21,6 +22,11 @@ pub fn locks_json(looked: &Looked) -> Value {
         Ok(Some(locks)) => json!({
             "checked": locks.checked,
             "extended": locks.extended,
+            "legal_holds": locks.legal_holds.map(|holds| json!({
+                "set": holds.set,
+                "lifted": holds.lifted,
+                "in_doubt": holds.in_doubt,
+            })),
             "too_short": locks.too_short,
             "too_short_keys": locks.too_short_keys.iter().map(|(key, _)| key).collect::<Vec<_>>(),
             "failed": locks.failed,
@@ -30,19 +36,28 @@ pub fn locks_json(looked: &Looked) -> Value {
     }
 }
 
-fn failure((key, why): &(String, Error)) -> Value {
-    json!({ "key": key, "why": why.line() })
+fn failure(failure: &LockFailure) -> Value {
+    json!({ "key": failure.key, "why": failure.why.line(), "too_long": failure.too_long })
 }
 
 /// A line for people; nothing where nothing is locked.
 pub fn locks_text(looked: &Looked) -> String {
     match looked {
         Ok(Some(locks)) => format!(
-            "locks: {} read back, {} made longer\n",
+            "locks: {} read back, {} made longer{}\n",
             counted(locks.checked, "version"),
             counted(locks.extended, "lock"),
+            locks.legal_holds.map(legal_holds).unwrap_or_default(),
         ),
         _ => String::new(),
+    }
+}
+
+fn legal_holds(LegalHolds { set, lifted, in_doubt }: LegalHolds) -> String {
+    let set = counted(set, "legal hold");
+    match in_doubt {
+        true => format!("; {set} set, none lifted, because not everything that a hold may keep is known"),
+        false => format!("; {set} set, {lifted} lifted"),
     }
 }
 
@@ -64,8 +79,9 @@ pub fn locks_problem(looked: &Looked) -> Option<String> {
     if let Some(more @ 1..) = locks.too_short.checked_sub(SHOWN as u64) {
         lines.push(format!("WAS LOCKED TOO SHORT: {}; --json names them", counted(more, "other object")));
     }
-    for (key, why) in locks.failures.iter().take(SHOWN) {
-        lines.push(format!("NOT LOCKED LONG ENOUGH: {key}: {}", why.line()));
+    for LockFailure { key, too_long, why } in locks.failures.iter().take(SHOWN) {
+        let what = if *too_long { "LEGAL HOLD NOT LIFTED" } else { "NOT LOCKED LONG ENOUGH" };
+        lines.push(format!("{what}: {key}: {}", why.line()));
     }
     if let Some(more @ 1..) = locks.failed.checked_sub(SHOWN as u64) {
         lines.push(format!("NOT LOCKED LONG ENOUGH: {}; --json names them", counted(more, "other object")));

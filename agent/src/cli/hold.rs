@@ -149,8 +149,9 @@ async fn add(args: AddArgs, app: &App) -> Result<Done> {
             false => "is stored",
         };
         let end = runnable(&format!("lifeboat hold remove {} --reason TEXT --by NAME", record.name));
+        let lock = lock_text(&holds, &done, "the next lifeboat expire sets the store's legal hold on it");
         format!(
-            "hold {} ({}) {what}\n  since {}, by {}: {}\n  to end it: {end}\n",
+            "hold {} ({}) {what}\n  since {}, by {}: {}\n{lock}  to end it: {end}\n",
             record.name,
             record.held,
             clock::text(*since),
@@ -173,7 +174,9 @@ async fn remove(args: RemoveArgs, app: &App) -> Result<Done> {
             false => "is removed",
         };
         let next = runnable("lifeboat expire --dry-run");
-        format!("hold {} ({}) {what}\n  what is kept now: {next}\n", record.name, record.held)
+        let does = "the first lifeboat expire after one more expire.grace lifts the store's legal hold";
+        let lock = lock_text(&holds, &done, does);
+        format!("hold {} ({}) {what}\n{lock}  what is kept now: {next}\n", record.name, record.held)
     })?;
     Ok(Done::Complete)
 }
@@ -245,6 +248,14 @@ fn list_text(holds: &Holds, stored: &[StoredHold], problems: &[(HoldName, bool, 
     text
 }
 
+/// What expire does about the store's legal holds; nothing where nothing is locked, or nothing was changed.
+fn lock_text(holds: &Holds, done: &HoldDone, does: &str) -> String {
+    match holds.repository.lock_mode() {
+        Some(_) if !done.existed => format!("  {does}\n"),
+        _ => String::new(),
+    }
+}
+
 fn place_json(holds: &Holds) -> Value {
     let repository = &holds.repository;
     json!({ "instance": repository.instance(), "repository": repository.store().url() })
@@ -254,6 +265,7 @@ fn done_json(holds: &Holds, done: &HoldDone) -> Value {
     let mut value = place_json(holds);
     value["existed"] = json!(done.existed);
     value["hold"] = hold_json(&done.hold);
+    value["legal_hold_by_expire"] = json!(holds.repository.lock_mode().is_some());
     value
 }
 

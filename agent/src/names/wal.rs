@@ -81,6 +81,12 @@ impl SegmentBytes {
     }
 }
 
+impl Default for SegmentBytes {
+    fn default() -> SegmentBytes {
+        SegmentBytes::USUAL
+    }
+}
+
 impl TryFrom<u64> for SegmentBytes {
     type Error = Error;
     fn try_from(bytes: u64) -> Result<SegmentBytes> {

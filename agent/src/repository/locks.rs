@@ -1,6 +1,8 @@
 //! Reads back the locks of what is kept, and makes longer those that end too early. By version: one that
-//! somebody overwrote or hid is still what was promised.
+//! somebody overwrote or hid is still what was promised. What a hold keeps gets the store's legal hold as
+//! well (`legal_holds.rs`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -10,8 +12,9 @@ use crate::clock::{Timestamp, later};
 use crate::config::LockMode;
 use crate::error::{Error, Kind, Result};
 use crate::names::SnapshotId;
+use crate::repository::legal_holds::{HoldFound, HoldWork, LegalHolds};
 use crate::repository::{Repository, layout};
-use crate::store::versions::{Lock, VersionId};
+use crate::store::versions::{Lock, ObjectVersion, VersionId};
 
 /// Versions that are looked at at a time.
 const AT_ONCE: usize = 16;
@@ -29,6 +32,17 @@ pub enum Part<'a> {
     Record,
 }
 
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug)]
+pub enum Fate {
+    /// It stays.
+    Stays(Until),
+    /// It goes, or expire has deleted it: no hold keeps it.
+    Goes,
+    /// Nothing is known of it: it is let alone.
+    Unknown,
+}
+
 /// How long something must be locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Until {
@@ -38,22 +52,29 @@ pub struct Until {
     pub at: Timestamp,
     /// Until when it was locked when it was stored: a lock that ends before this was taken away.
     pub least: Timestamp,
+    /// Whether a hold keeps it: then it has a legal hold as well.
+    pub held: bool,
 }
 
 impl Until {
     /// Until then, once.
     pub fn fixed(at: Timestamp) -> Until {
-        Until { due: at, at, least: Timestamp::MIN }
+        Until { due: at, at, least: Timestamp::MIN, held: false }
     }
 
     /// For a while from now on.
     pub fn rolling(now: Timestamp, span: Duration) -> Until {
-        Until { due: later(now, span * 2 / 3), at: later(now, span), least: Timestamp::MIN }
+        Until { due: later(now, span * 2 / 3), ..Until::fixed(later(now, span)) }
     }
 
     /// The longer of both.
     pub fn or(self, other: Until) -> Until {
-        Until { due: self.due.max(other.due), at: self.at.max(other.at), least: self.least.max(other.least) }
+        Until {
+            due: self.due.max(other.due),
+            at: self.at.max(other.at),
+            least: self.least.max(other.least),
+            held: self.held || other.held,
+        }
     }
 
     /// For what it needs, which may have been stored with a shorter lock.
@@ -73,10 +94,23 @@ pub struct Locks {
     pub too_short: u64,
     /// Some of these, and when their lock ended.
     pub too_short_keys: Vec<(String, Option<Timestamp>)>,
-    /// How many could not be looked at or made longer.
+    /// What was done about legal holds; `None` where there never was a hold.
+    pub legal_holds: Option<LegalHolds>,
+    /// How many could not be looked at, locked or released.
     pub failed: u64,
-    /// Some of these, and why.
-    pub failures: Vec<(String, Error)>,
+    /// Some of these.
+    pub failures: Vec<LockFailure>,
+}
+
+/// A version that is not locked as it must be.
+#[derive(Debug)]
+pub struct LockFailure {
+    /// The object.
+    pub key: String,
+    /// Whether it may be locked for too long, not too short: its legal hold could not be lifted.
+    pub too_long: bool,
+    /// Why.
+    pub why: Error,
 }
 
 enum Found {
@@ -85,33 +119,71 @@ enum Found {
     Failed(Error),
 }
 
+/// What is done about one version.
+struct Task {
+    key: String,
+    id: VersionId,
+    until: Option<Until>,
+    legal_hold: Option<bool>,
+}
+
+impl Task {
+    /// `None` where nothing is.
+    fn of(version: ObjectVersion, fate: Fate, holds: HoldWork) -> Option<Task> {
+        let lifts = holds == HoldWork::SetAndLift;
+        let (until, legal_hold) = match fate {
+            Fate::Stays(until) if until.held => (Some(until), (holds != HoldWork::Nothing).then_some(true)),
+            Fate::Stays(until) => (Some(until), lifts.then_some(false)),
+            Fate::Goes if lifts => (None, Some(false)),
+            Fate::Goes | Fate::Unknown => return None,
+        };
+        Some(Task { key: version.info.key, id: version.id, until, legal_hold })
+    }
+}
+
 impl Repository {
-    /// Makes every lock as long as `wanted` says; what it answers `None` for is let alone. One object that
-    /// cannot be locked does not stop the others. `None` where nothing is locked here.
+    /// Makes every lock of what stays as long as `fate` says, and does what `holds` says about the legal
+    /// holds of what stays and of what goes. One object that cannot be locked does not stop the others.
+    /// `None` where nothing is locked here.
     ///
     /// # Errors
     /// Those of the store where the versions cannot be listed.
     pub async fn extend_locks(
         &self,
         now: Timestamp,
-        wanted: impl Fn(Part<'_>) -> Option<Until>,
+        holds: HoldWork,
+        fate: impl Fn(Part<'_>, &ObjectVersion) -> Fate,
     ) -> Result<Option<Locks>> {
         let Some(mode) = self.lock_mode() else { return Ok(None) };
-        let mut locks = Locks::default();
+        let in_doubt = holds == HoldWork::Set;
+        let legal_holds =
+            (holds != HoldWork::Nothing).then(|| LegalHolds { in_doubt, ..LegalHolds::default() });
+        let mut locks = Locks { legal_holds, ..Locks::default() };
         let prefix = layout::instance_prefix(self.instance());
         let versions = self.store().versions_of(layout::META).chain(self.store().versions(&prefix));
-        let versions = versions.try_filter_map(|version| {
-            let part = self.part_of(&version.info.key);
-            let wanted = part.and_then(|part| wanted(part.borrowed())).filter(|_| !version.is_marker);
-            std::future::ready(Ok(wanted.map(|wanted| (version.info.key, version.id, wanted))))
+        let tasks = versions.try_filter_map(|version| {
+            let part = self.part_of(&version.info.key).filter(|_| !version.is_marker);
+            let fate = part.map_or(Fate::Unknown, |part| fate(part.borrowed(), &version));
+            std::future::ready(Ok(Task::of(version, fate, holds)))
         });
-        let found = versions.map_ok(|(key, id, wanted)| async move {
-            let found = self.extend(&key, &id, wanted, mode, now).await;
-            Ok((key, found))
+        let has_holds = &AtomicBool::new(true);
+        let found = tasks.map_ok(|Task { key, id, until, legal_hold }| async move {
+            let lock = match until {
+                Some(until) => Some(self.extend(&key, &id, until, mode, now).await),
+                None => None,
+            };
+            let hold = match legal_hold.filter(|_| has_holds.load(Ordering::Relaxed)) {
+                Some(wanted) => self.keep_legal_hold(&key, &id, wanted).await,
+                None => HoldFound::Fine,
+            };
+            // It is said once.
+            let is_new =
+                !matches!(hold, HoldFound::Unsupported(_)) || has_holds.swap(false, Ordering::Relaxed);
+            Ok((key, lock, if is_new { hold } else { HoldFound::Fine }))
         });
         let mut found = std::pin::pin!(found.try_buffer_unordered(AT_ONCE));
-        while let Some((key, found)) = found.try_next().await? {
-            locks.add(key, found);
+        while let Some((key, lock, hold)) = found.try_next().await? {
+            locks.add(key, lock, hold);
         }
         Ok(Some(locks))
     }
@@ -197,24 +269,34 @@ impl OwnedPart {
 }
 
 impl Locks {
-    fn add(&mut self, key: String, found: Found) {
-        self.checked += 1;
-        match found {
-            Found::Fine => {}
-            Found::Extended { was, too_short } => {
+    fn add(&mut self, key: String, lock: Option<Found>, hold: HoldFound) {
+        self.checked += u64::from(lock.is_some());
+        let mut failure = None;
+        match lock {
+            None | Some(Found::Fine) => {}
+            Some(Found::Extended { was, too_short }) => {
                 self.extended += 1;
                 if too_short {
                     self.too_short += 1;
                     if self.too_short_keys.len() < NAMED_MAX {
-                        self.too_short_keys.push((key, was));
+                        self.too_short_keys.push((key.clone(), was));
                     }
                 }
             }
-            Found::Failed(e) => {
-                self.failed += 1;
-                if self.failures.len() < NAMED_MAX {
-                    self.failures.push((key, e));
-                }
+            Some(Found::Failed(e)) => failure = Some((false, e)),
+        }
+        let done = self.legal_holds.as_mut();
+        match hold {
+            HoldFound::Fine => {}
+            HoldFound::Set => done.map_or((), |done| done.set += 1),
+            HoldFound::Lifted => done.map_or((), |done| done.lifted += 1),
+            HoldFound::NotSet(e) | HoldFound::Unsupported(e) => _ = failure.get_or_insert((false, e)),
+            HoldFound::NotLifted(e) => _ = failure.get_or_insert((true, e)),
+        }
+        if let Some((too_long, why)) = failure {
+            self.failed += 1;
+            if self.failures.len() < NAMED_MAX {
+                self.failures.push(LockFailure { key, too_long, why });
             }
         }
     }

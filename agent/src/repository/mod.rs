@@ -11,6 +11,7 @@ pub mod erase;
 pub mod holds;
 pub mod layout;
 pub mod lease;
+pub mod legal_holds;
 pub mod locks;
 pub mod pack_worker;
 pub mod promise;

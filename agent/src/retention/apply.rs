@@ -6,8 +6,6 @@ use futures::{StreamExt, stream};
 
 use super::phases::{Pending, Phases};
 use super::plan::ExpiryPlan;
-use super::promised::promised;
-use super::rule::Rules;
 use super::stock::{Known, Stock, WalItem};
 use crate::archive::manifest::{self, Origin};
 use crate::archive::signature::{SigningKey, TrustedKeys};
@@ -17,7 +15,6 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::names::SnapshotId;
 use crate::repository::erase::{Doomed, Erased};
-use crate::repository::locks::{Locks, Part, Until};
 use crate::repository::{Repository, layout};
 
 /// Locks looked at at a time.
@@ -83,31 +80,6 @@ pub async fn apply(
         announced = Some(run);
     }
     Ok(Applied { announced, erased: repository.erase(&doomed).await? })
-}
-
-/// Makes the locks of what stays as long as it is promised; see [`Repository::extend_locks`].
-///
-/// # Errors
-/// Those of the store where the versions cannot be listed.
-pub async fn extend_locks(
-    repository: &Repository,
-    stock: &Stock,
-    rules: &Rules,
-    counted_from: Timestamp,
-    now: Timestamp,
-) -> Result<Option<Locks>> {
-    if repository.lock_mode().is_none() {
-        return Ok(None);
-    }
-    let promised = promised(stock, rules, counted_from, now);
-    let wal: HashMap<String, Until> =
-        promised.wal.iter().map(|(name, until)| (repository.wal_key(name), *until)).collect();
-    let wanted = |part: Part<'_>| match part {
-        Part::Snapshot(id) => promised.snapshots.get(id).copied(),
-        Part::Wal(key) => wal.get(key).copied(),
-        Part::Record => Some(promised.records),
-    };
-    repository.extend_locks(now, wanted).await
 }
 
 /// Until when the space of what goes cannot become free, because its manifest is locked. What could not be

@@ -27,21 +27,45 @@ pub struct Kept<'a> {
 
 /// What stays, if ages are counted up to `counted_from`.
 pub fn kept<'a>(stock: &'a Stock, rules: &'a Rules, counted_from: Timestamp) -> Kept<'a> {
-    let mut work = Work {
-        stock,
-        rules,
-        counted_from,
-        young_since: earlier(counted_from, rules.grace),
-        over: over(stock, rules, counted_from),
-        reasons: HashMap::new(),
-        batches: HashMap::new(),
-        wal: WalSpans::default(),
-    };
+    let mut work = Work::new(stock, rules, counted_from);
     work.all();
-    Kept { reasons: work.reasons, batches: work.batches, wal: work.wal }
+    work.kept()
+}
+
+/// What stays because of holds, whatever else keeps it as well; `None` where no hold holds. [`kept`] names
+/// one reason for a batch, and leaves out what a window keeps anyway.
+pub fn kept_by_holds<'a>(stock: &'a Stock, rules: &'a Rules, counted_from: Timestamp) -> Option<Kept<'a>> {
+    let mut work = Work::new(stock, rules, counted_from);
+    if work.held().is_empty() {
+        return None;
+    }
+    work.held_spans();
+    work.holds();
+    work.files_of_bases();
+    work.roles_of_dumps();
+    work.needs();
+    work.unnamed();
+    Some(work.kept())
 }
 
 impl<'a> Work<'a> {
+    fn new(stock: &'a Stock, rules: &'a Rules, counted_from: Timestamp) -> Work<'a> {
+        Work {
+            stock,
+            rules,
+            counted_from,
+            young_since: earlier(counted_from, rules.grace),
+            over: over(stock, rules, counted_from),
+            reasons: HashMap::new(),
+            batches: HashMap::new(),
+            wal: WalSpans::default(),
+        }
+    }
+
+    fn kept(self) -> Kept<'a> {
+        Kept { reasons: self.reasons, batches: self.batches, wal: self.wal }
+    }
+
     fn all(&mut self) {
         self.young();
         self.groups();

@@ -203,6 +203,7 @@ async fn wal(
 fn wal_stock(list: WalList, lineages: Lineages, inventory: &Inventory) -> WalStock {
     let mut wal = WalStock::default();
     let size = segment_size(inventory, list.objects.iter().map(|object| &object.name));
+    wal.segment = size;
     for object in &list.objects {
         let (WalFile::Segment(segment) | WalFile::Partial(segment)) = object.name.file else { continue };
         let Some(at) = segment.begin(size) else { continue };

@@ -3,7 +3,7 @@
 //! [`plan::plan`] is pure: from what is stored ([`stock::Stock`]) and what was promised ([`rule::Rules`]) it
 //! says what goes and what stays. Age is the store's time of an object, never what its writer says.
 //! [`look`] reads what is stored, and the rules from the classes of the configuration. [`phases`] says what
-//! of a plan is announced and what is deleted; [`apply`] does it.
+//! of a plan is announced and what is deleted; [`apply`] does it. [`locking`] locks what stays.
 
 pub mod apply;
 pub mod cost;
@@ -13,6 +13,7 @@ pub mod garbage;
 pub mod hold;
 pub mod holding;
 mod keep;
+pub mod locking;
 pub mod look;
 #[cfg(test)]
 mod model;

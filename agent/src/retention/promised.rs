@@ -2,12 +2,13 @@
 //!
 //! A lock is made longer only where it is due. What has an end (a window, a period, a release) is locked
 //! until then, once. What is kept until something else happens is locked for a while from now on, again and
-//! again: when a third of that while is over.
+//! again: when a third of that while is over. What a hold keeps is marked: it gets the store's legal hold,
+//! too.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::keep::{Kept, kept};
+use super::keep::{Kept, kept, kept_by_holds};
 use super::reason::Reason;
 use super::rule::{Rule, Rules};
 use super::stock::{GoodBefore, Item, Known, Stock, WalItem};
@@ -34,12 +35,18 @@ pub struct Promised {
 /// The locks of everything that stays by these rules. `counted_from` is that of the plan; locks count from
 /// `now`.
 pub fn promised(stock: &Stock, rules: &Rules, counted_from: Timestamp, now: Timestamp) -> Promised {
+    let held = kept_by_holds(stock, rules, counted_from);
     let kept = kept(stock, rules, counted_from);
     let ends = release_ends(stock, rules);
     let work = Work { stock, rules, now, ends: &ends };
     let snapshots = work.snapshots(&kept);
     let wal = work.wal(kept, &snapshots);
-    Promised { snapshots, wal, records: Until::rolling(now, ROLLING) }
+    let records = Until::rolling(now, ROLLING);
+    let mut promised = Promised { snapshots, wal, records };
+    if let Some(held) = held {
+        work.mark(&mut promised, held);
+    }
+    promised
 }
 
 /// Until when each release can be gone back to.
@@ -110,6 +117,24 @@ impl Work<'_> {
         Until::rolling(self.now, UNTIL_THE_NEXT)
     }
 
+    /// Marks what holds keep. Records as well, while any hold holds: without the histories of timelines, and
+    /// what makes the place a repository, nothing of the rest can be restored.
+    fn mark(&self, promised: &mut Promised, held: Kept<'_>) {
+        let mark = |until: &mut Until| until.held = true;
+        mark(&mut promised.records);
+        for id in held.reasons.keys().chain(held.batches.keys()) {
+            mark(promised.snapshots.entry((*id).clone()).or_insert_with(|| self.next()));
+        }
+        let Known::All(wal) = &self.stock.wal else { return };
+        let all = held.wal.all().is_some();
+        let spans = held.wal.into_spans();
+        for (item, name) in wal.items.iter().zip(&wal.names) {
+            if all || spans.iter().any(|span| span.meets(item)) {
+                mark(promised.wal.entry(*name).or_insert_with(|| self.next()));
+            }
+        }
+    }
+
     fn snapshots(&self, kept: &Kept<'_>) -> HashMap<SnapshotId, Until> {
         let mut found: HashMap<&SnapshotId, Until> = HashMap::new();
         let items = || self.stock.items.iter().filter_map(|item| Some((item, kept.reasons.get(&item.id)?)));
@@ -167,13 +192,7 @@ impl Work<'_> {
                 Some(end) => Until { least: end, ..Until::fixed(end) },
                 None => self.next(),
             };
-            let is_in = |span: &&super::wal::Span| {
-                span.timeline == item.timeline
-                    && item.end > span.from
-                    && span.to.is_none_or(|to| item.begin < to)
-                    && span.stored_until.is_none_or(|last| item.stored_at <= last)
-            };
-            for reason in spans.iter().filter(is_in).map(|span| &span.reason).chain(&all) {
+            for reason in spans.iter().filter(|span| span.meets(item)).map(|span| &span.reason).chain(&all) {
                 let more = match reason {
                     Reason::Window => None, // as above: a window begins with a base backup that is older
                     Reason::NeededBy(by) => snapshots.get(by).map(|until| until.of_needed()),
@@ -207,10 +226,13 @@ mod tests {
 
     use super::*;
     use crate::archive::manifest::SnapshotKind;
+    use crate::archive::wal::HalfDigest;
     use crate::clock;
+    use crate::names::Lsn;
+    use crate::names::wal::{TimelineId, WalFile};
     use crate::retention::hold::{Held, Hold};
     use crate::retention::rule::Period;
-    use crate::retention::stock::Dropped;
+    use crate::retention::stock::{BaseRange, Batch, Dropped, WalStock};
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -324,6 +346,94 @@ mod tests {
         let end = ends(&stock(vec![hold]), &rules(0), "2026-12-24T00:00:00Z");
         let rolling = ("2027-01-02T08:00:00Z".to_owned(), "2027-01-07T00:00:00Z".to_owned());
         assert_eq!((end(MONTHLY), end(OLD_FILES)), (rolling.clone(), rolling));
+    }
+
+    const BATCH: &str = "20261110T020000Z-arrivals-00000005";
+    const BASE: &str = "20261110T010000Z-base-00000006";
+    const FILES_BEFORE: &str = "20261109T020000Z-filestore-00000007";
+    const FILES_AFTER: &str = "20261111T020000Z-filestore-00000008";
+
+    /// The base backup and what belongs to it, all of it in the window.
+    fn with_base(holds: Vec<Hold>) -> Stock {
+        let mut stock = stock(holds);
+        let range = BaseRange {
+            timeline: TimelineId(1),
+            start: Lsn(0x0300_0000),
+            stop: Lsn(0x0400_0000),
+            segment: 16 << 20,
+        };
+        let kind = SnapshotKind::Base;
+        let base = item(BASE, "2026-11-10T01:10:00Z", &[]);
+        let base = Item { kind, tenant: None, base: Some(range), ..base };
+        let files = [(FILES_BEFORE, "2026-11-09T02:10:00Z"), (FILES_AFTER, "2026-11-11T02:10:00Z")];
+        let files = files.map(|(name, at)| item(name, at, &[]));
+        stock.items.extend(files.into_iter().chain([base]));
+        stock.items.sort_by_key(|item| item.stored_at);
+        stock.batches =
+            Known::All(vec![Batch { id: id(BATCH), stored_at: at("2026-11-10T02:00:00Z"), bytes: 1 }]);
+        let mut wal = WalStock::default();
+        for number in [2, 3, 4] {
+            let begin = Lsn(number << 24);
+            wal.items.push(WalItem {
+                timeline: TimelineId(1),
+                begin,
+                end: Lsn(begin.0 + (16 << 20)),
+                stored_at: at("2026-11-10T01:20:00Z"),
+                bytes: 1,
+            });
+            let file = WalFile::Segment(format!("00000001000000000000000{number}").parse().unwrap());
+            let digest = HalfDigest::of(b"");
+            let (end, plain, stored) = (16 << 20, digest, digest);
+            wal.names.push(WalName { file, begin: 0, end, plain, stored, signature: None });
+        }
+        stock.wal = Known::All(wal);
+        stock
+    }
+
+    fn hold(held: Held, removed: Option<&str>) -> Hold {
+        Hold {
+            name: "case".to_owned(),
+            held,
+            reason: String::new(),
+            by: String::new(),
+            since: at("2026-11-12T00:00:00Z"),
+            removed: removed.map(at),
+        }
+    }
+
+    /// What is marked as held, in the order of its names; and WAL by its number.
+    fn marked(hold: Hold) -> (Vec<String>, Vec<u64>, bool) {
+        let mut rules = rules(0);
+        rules.instance.as_mut().unwrap().window = 90 * DAY;
+        rules.tenants.values_mut().for_each(|rule| rule.window = 90 * DAY);
+        let now = at("2026-11-21T00:00:00Z");
+        let found = promised(&with_base(vec![hold]), &rules, now, now);
+        assert_eq!((found.snapshots.len(), found.wal.len()), (8, 3));
+        let held = found.snapshots.iter().filter(|(_, until)| until.held);
+        let mut names: Vec<String> = held.map(|(id, _)| id.to_string()).collect();
+        names.sort();
+        let wal = found.wal.iter().filter(|(_, until)| until.held);
+        let mut wal: Vec<u64> = wal.map(|(name, _)| name.file.to_string()[23..].parse().unwrap()).collect();
+        wal.sort();
+        (names, wal, found.records.held)
+    }
+
+    #[test]
+    fn what_a_hold_keeps_is_marked_although_the_window_keeps_it_too() {
+        let (names, wal, records) = marked(hold(Held::Snapshot(id(BASE)), None));
+        assert_eq!(names, [FILES_BEFORE, BASE, BATCH, FILES_AFTER]);
+        assert_eq!((wal, records), (vec![3], true));
+        let (names, wal, _) = marked(hold(Held::Snapshot(id(NEWEST)), None));
+        assert_eq!((names, wal), (vec![OLD_FILES.to_owned(), NEWEST.to_owned(), FILES.to_owned()], vec![]));
+    }
+
+    #[test]
+    fn a_removed_hold_marks_for_one_more_grace_and_then_nothing() {
+        let held = || Held::Snapshot(id(MONTHLY));
+        let (names, ..) = marked(hold(held(), Some("2026-11-20T12:00:00Z")));
+        assert_eq!(names, [MONTHLY, OLD_FILES]);
+        let nothing = (Vec::new(), Vec::new(), false);
+        assert_eq!(marked(hold(held(), Some("2026-11-19T12:00:00Z"))), nothing);
     }
 
     #[test]

@@ -24,6 +24,11 @@ impl<'a> Work<'a> {
         let from = earlier(self.counted_from, rule.window).min(self.young_since);
         self.span(from, Timestamp::MAX, &Reason::Window);
         self.wal.keep_stored_since(from, Reason::Window);
+        self.held_spans();
+    }
+
+    /// Spans that are held.
+    pub(super) fn held_spans(&mut self) {
         for hold in self.held() {
             if let Held::Span(from, to) = &hold.held {
                 let reason = Reason::Hold(hold.name.clone());

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::inventory::needs::Graph;
 use crate::inventory::pick::MARGIN;
 use crate::inventory::{Inventory, Look, Snapshot};
-use crate::names::wal::TimelineId;
+use crate::names::wal::{SegmentBytes, TimelineId};
 use crate::names::{Lsn, ReleaseId, SnapshotId, TenantName};
 use crate::repository::absences::StoredAbsence;
 use crate::retention::garbage::Garbage;
@@ -103,6 +103,8 @@ pub struct WalStock {
     pub histories: BTreeMap<TimelineId, Vec<Ancestor>>,
     /// Timelines whose origin is not known: they may come from any other.
     pub unknown: BTreeSet<TimelineId>,
+    /// Size of a segment.
+    pub segment: SegmentBytes,
 }
 
 impl WalStock {
@@ -207,6 +209,19 @@ impl Stock {
             Known::All(batches) => batches,
             Known::Unknown(_) => &[],
         }
+    }
+
+    /// Whether everything is known that a hold may keep. Holds must be known, and what they keep: whatever
+    /// could not be read, or is damaged, may be held or needed by what is held.
+    pub fn is_held_known(&self) -> bool {
+        let unknown = [
+            self.holds.why_unknown(),
+            self.batches.why_unknown(),
+            self.wal.why_unknown(),
+            self.releases.why_unknown(),
+            self.tenants.why_unknown(),
+        ];
+        unknown.iter().all(Option::is_none) && self.unread.is_empty() && self.not_believed.is_empty()
     }
 
     /// When something was last stored that is believed: time stands still for the rules where nothing is

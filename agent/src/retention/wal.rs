@@ -25,6 +25,16 @@ pub struct Span {
     pub reason: Reason,
 }
 
+impl Span {
+    /// Whether it has bytes of this.
+    pub fn meets(&self, item: &WalItem) -> bool {
+        self.timeline == item.timeline
+            && item.end > self.from
+            && self.to.is_none_or(|to| item.begin < to)
+            && self.stored_until.is_none_or(|last| item.stored_at <= last)
+    }
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub struct WalSpans {

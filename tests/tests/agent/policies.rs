@@ -53,6 +53,8 @@ fn action(served: &Served) -> (&'static str, String) {
         ("GET", true) if has("policyStatus") => "s3:GetBucketPolicyStatus",
         ("GET", false) if has("retention") => "s3:GetObjectRetention",
         ("PUT", false) if has("retention") => "s3:PutObjectRetention",
+        ("GET", false) if has("legal-hold") => "s3:GetObjectLegalHold",
+        ("PUT", false) if has("legal-hold") => "s3:PutObjectLegalHold",
         ("GET" | "HEAD", false) if has("versionId") => "s3:GetObjectVersion",
         ("DELETE", false) if has("versionId") => "s3:DeleteObjectVersion",
         ("GET" | "HEAD", true) => "s3:ListBucket",
@@ -233,7 +235,8 @@ fn the_policies_have_the_rights_that_locks_need_and_no_other() {
     small_tenant(&cluster, &site.data_dir(), "shop", 5);
 
     let denied = obey(s3, "agent-policy.json");
-    site.back_up(&[]);
+    let dump = site.back_up(&[])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
+    site.run(&["hold", "add", "case", "--snapshot", &dump, "--reason", "audit", "--by", "anna"]).run().ok();
     assert_eq!(denied.fired(), 0, "{:?}", refused(s3));
     let doctor = site.run(&["doctor", "--json"]).run().ok().json();
     let status = |name: &str| {
@@ -247,6 +250,16 @@ fn the_policies_have_the_rights_that_locks_need_and_no_other() {
     // `lifeboat.json` was stored before the lock was set.
     let done = site.run(&["expire", "--yes", "--json"]).run().exits(3).json();
     assert_eq!((&done["locks"]["too_short"], &done["locks"]["failed"]), (&1.into(), &0.into()), "{done}");
+    assert!(done["locks"]["legal_holds"]["set"].as_u64().unwrap() > 0, "{done}");
     site.run(&["expire", "--yes"]).run().ok();
     assert_eq!(denied.fired(), 0, "{:?}", refused(s3));
+
+    // Production must not lift what a hold keeps.
+    let denied = obey(s3, "agent-policy.json");
+    let named = site.run(&["expire", "--yes", "--json"]).run().exits(3).json();
+    assert!(named["locks"]["failed"].as_u64().unwrap() > 0 && denied.fired() > 0, "{named}");
+    assert!(
+        named["locks"]["failures"].to_string().contains("s3:PutObjectLegalHold may be missing"),
+        "{named}"
+    );
 }

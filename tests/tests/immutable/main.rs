@@ -6,6 +6,7 @@ mod backup;
 mod cold;
 mod doctor;
 mod expire;
+mod legal_hold;
 mod lock;
 mod past;
 mod profile;

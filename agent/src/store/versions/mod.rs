@@ -131,6 +131,10 @@ pub(super) trait VersionedBucket: fmt::Debug + Send + Sync {
     fn lock<'a>(&'a self, path: &'a str, id: Option<&'a str>) -> Answer<'a, Option<Lock>>;
     /// Locks a version, or extends its lock.
     fn set_lock<'a>(&'a self, path: &'a str, id: &'a str, lock: Lock) -> Answer<'a, ()>;
+    /// Whether a version has a legal hold.
+    fn legal_hold<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, bool>;
+    /// Sets the legal hold of a version, or lifts it.
+    fn set_legal_hold<'a>(&'a self, path: &'a str, id: &'a str, on: bool) -> Answer<'a, ()>;
     /// Deletes a version, for ever.
     fn remove<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, ()>;
     /// Stores a new object, with its lock.

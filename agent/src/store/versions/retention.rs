@@ -1,4 +1,4 @@
-//! Locks of single versions.
+//! Locks and legal holds of single versions.
 
 use super::super::{Given, Store, key};
 use super::{Lock, VersionId};
@@ -35,5 +35,28 @@ impl Store {
         let (remote, bucket) = self.versioned("lock", key)?;
         let path = remote.path(key);
         remote.call("lock", key, 0).run(bucket.set_lock(path.as_ref(), id.as_str(), lock)).await
+    }
+
+    /// Whether a version has a legal hold: until somebody lifts it, the store refuses to delete the version,
+    /// whatever its lock says. `false` where the bucket has no locks.
+    pub async fn legal_hold(&self, key: &str, id: &VersionId) -> Result<bool> {
+        const VERB: &str = "look at the legal hold of";
+        key::check(key)?;
+        let (remote, bucket) = self.versioned(VERB, key)?;
+        let path = remote.path(key);
+        remote.call(VERB, key, 0).run(bucket.legal_hold(path.as_ref(), id.as_str())).await
+    }
+
+    /// Sets the legal hold of a version, or lifts it. Idempotent.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::Denied`] where a right is missing; [`crate::error::Kind::Config`] where the
+    /// store has no legal holds.
+    pub async fn set_legal_hold(&self, key: &str, id: &VersionId, on: bool) -> Result<()> {
+        let verb = if on { "set the legal hold of" } else { "lift the legal hold of" };
+        key::check(key)?;
+        let (remote, bucket) = self.versioned(verb, key)?;
+        let path = remote.path(key);
+        remote.call(verb, key, 0).run(bucket.set_legal_hold(path.as_ref(), id.as_str(), on)).await
     }
 }

@@ -9,8 +9,8 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{
-    BucketVersioningStatus, ChecksumAlgorithm, EncodingType, ObjectLockEnabled, ObjectLockMode,
-    ObjectLockRetention, ObjectLockRetentionMode, StorageClass,
+    BucketVersioningStatus, ChecksumAlgorithm, EncodingType, ObjectLockEnabled, ObjectLockLegalHold,
+    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, StorageClass,
 };
 use bytes::Bytes;
 use futures::FutureExt;
@@ -32,6 +32,8 @@ use crate::config::LockMode;
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
 const DAYS_A_YEAR: u32 = 365;
+/// How a version says that it has no lock, or its bucket that it has none.
+const NO_LOCK: [&str; 2] = ["NoSuchObjectLockConfiguration", "InvalidRequest"];
 
 /// A bucket.
 #[derive(Debug)]
@@ -133,8 +135,7 @@ impl VersionedBucket for Bucket {
             let request = request.set_version_id(id.map(str::to_owned));
             let answer = match request.send().await {
                 Ok(answer) => answer,
-                // The version has none, or the bucket has none.
-                Err(e) if says(&e, &["NoSuchObjectLockConfiguration", "InvalidRequest"]) => return Ok(None),
+                Err(e) if says(&e, &NO_LOCK) => return Ok(None),
                 Err(e) => return Err(raw(path, e)),
             };
             let found = answer.retention.and_then(|found| found.mode.zip(found.retain_until_date));
@@ -159,6 +160,33 @@ impl VersionedBucket for Bucket {
                 ObjectLockRetention::builder().mode(mode).retain_until_date(date(lock.until)).build();
             let request = self.client.put_object_retention().bucket(&self.name).key(path).version_id(id);
             request.retention(retention).send().await.map(drop).map_err(|e| raw(path, e))
+        }
+        .boxed()
+    }
+
+    fn legal_hold<'a>(&'a self, path: &'a str, id: &'a str) -> Answer<'a, bool> {
+        async move {
+            let request = self.client.get_object_legal_hold().bucket(&self.name).key(path).version_id(id);
+            let answer = match request.send().await {
+                Ok(answer) => answer,
+                Err(e) if says(&e, &NO_LOCK) => return Ok(false),
+                Err(e) => return Err(raw(path, e)),
+            };
+            let status = answer.legal_hold.and_then(|hold| hold.status);
+            Ok(status == Some(ObjectLockLegalHoldStatus::On))
+        }
+        .boxed()
+    }
+
+    fn set_legal_hold<'a>(&'a self, path: &'a str, id: &'a str, on: bool) -> Answer<'a, ()> {
+        async move {
+            let status = match on {
+                true => ObjectLockLegalHoldStatus::On,
+                false => ObjectLockLegalHoldStatus::Off,
+            };
+            let hold = ObjectLockLegalHold::builder().status(status).build();
+            let request = self.client.put_object_legal_hold().bucket(&self.name).key(path).version_id(id);
+            request.legal_hold(hold).send().await.map(drop).map_err(|e| raw(path, e))
         }
         .boxed()
     }
