@@ -32,7 +32,11 @@ fn a_check_counts_what_it_expects_and_no_more() {
         let request = VerifyRequest {
             announcers: Default::default(),
             doubted: Default::default(),
-            kept: KeptFor { classes: Default::default(), grace: Default::default() },
+            kept: KeptFor {
+                classes: Default::default(),
+                grace: Default::default(),
+                drills: Default::default(),
+            },
             quick: false,
             known: Default::default(),
             snapshots: Vec::new(),
