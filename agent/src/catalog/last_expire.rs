@@ -40,6 +40,9 @@ pub struct LocksRead {
     pub too_short: u64,
     /// Objects whose lock could not be read back or made longer.
     pub failed: u64,
+    /// Objects that no hold keeps, and whose legal hold could not be lifted.
+    #[serde(default)]
+    pub not_lifted: u64,
 }
 
 /// What the last runs came to.
@@ -113,6 +116,10 @@ impl LastExpire {
             let (objects, when) = (counted(locks.failed, "object"), clock::text(locks.at));
             format!("lifeboat expire could not lock {objects} for long enough at {when}; run it by hand: it names them")
         });
-        [failed, left, unknown, short, unlocked].into_iter().flatten().collect()
+        let not_lifted = self.locks.filter(|locks| locks.not_lifted > 0).map(|locks| {
+            let (objects, when) = (counted(locks.not_lifted, "object"), clock::text(locks.at));
+            format!("lifeboat expire could not lift the legal hold of {objects} at {when}; run it by hand: it names them")
+        });
+        [failed, left, unknown, short, unlocked, not_lifted].into_iter().flatten().collect()
     }
 }

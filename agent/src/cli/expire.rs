@@ -49,6 +49,7 @@ use crate::status::remembered;
 /// is kept.
 ///
 /// With repository.lock, the locks of what is kept are then read back, and made longer where that is due.
+/// What a hold keeps gets the store's legal hold, which is lifted when no hold keeps it.
 ///
 /// Exit code 3: something could not be read, deleted or locked. 4: there is no class. 16: refused (too much
 /// at once, clocks, not confirmed); nothing was announced or deleted.
@@ -199,7 +200,8 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     }
     .await;
     // Whatever became of it: locks protect what stays. It takes a request for each object.
-    let times = Times { counted_from: plan.counted_from, now };
+    let is_stale = clock::instant() - looked > LOOK_COUNTS_FOR;
+    let times = Times { counted_from: plan.counted_from, now, is_stale };
     let locks = extend_locks(&repository, (&origin, &announcers), (&stock, &rules), times).await;
     if let Some(read) = locks_read(&locks, now) {
         remember(config, |last| last.locks = Some(read));
@@ -248,8 +250,13 @@ fn remember_end(config: &Config, run: ExpireRun) {
 fn locks_read(locks: &Result<Option<Locks>>, at: Timestamp) -> Option<LocksRead> {
     match locks {
         Ok(None) => None,
-        Ok(Some(locks)) => Some(LocksRead { at, too_short: locks.too_short, failed: locks.failed }),
-        Err(_) => Some(LocksRead { at, too_short: 0, failed: 1 }),
+        Ok(Some(locks)) => Some(LocksRead {
+            at,
+            too_short: locks.too_short,
+            failed: locks.failed,
+            not_lifted: locks.legal_holds.as_ref().map_or(0, |holds| holds.not_lifted),
+        }),
+        Err(_) => Some(LocksRead { at, too_short: 0, failed: 1, not_lifted: 0 }),
     }
 }
 

@@ -22,9 +22,10 @@ pub fn locks_json(looked: &Looked) -> Value {
         Ok(Some(locks)) => json!({
             "checked": locks.checked,
             "extended": locks.extended,
-            "legal_holds": locks.legal_holds.map(|holds| json!({
+            "legal_holds": locks.legal_holds.as_ref().map(|holds| json!({
                 "set": holds.set,
                 "lifted": holds.lifted,
+                "not_lifted": holds.not_lifted,
                 "in_doubt": holds.in_doubt,
             })),
             "too_short": locks.too_short,
@@ -47,17 +48,17 @@ pub fn locks_text(looked: &Looked) -> String {
             "locks: {} read back, {} made longer{}\n",
             counted(locks.checked, "version"),
             counted(locks.extended, "lock"),
-            locks.legal_holds.map(legal_holds).unwrap_or_default(),
+            locks.legal_holds.as_ref().map(legal_holds).unwrap_or_default(),
         ),
         _ => String::new(),
     }
 }
 
-fn legal_holds(LegalHolds { set, lifted, in_doubt }: LegalHolds) -> String {
-    let set = counted(set, "legal hold");
+fn legal_holds(LegalHolds { set, lifted, in_doubt, .. }: &LegalHolds) -> String {
+    let set = counted(*set, "legal hold");
     match in_doubt {
-        true => format!("; {set} set, none lifted, because not everything that a hold may keep is known"),
-        false => format!("; {set} set, {lifted} lifted"),
+        Some(why) => format!("; {set} set, none lifted: {why}"),
+        None => format!("; {set} set, {lifted} lifted"),
     }
 }
 
@@ -83,8 +84,14 @@ pub fn locks_problem(looked: &Looked) -> Option<String> {
         let what = if *too_long { "LEGAL HOLD NOT LIFTED" } else { "NOT LOCKED LONG ENOUGH" };
         lines.push(format!("{what}: {key}: {}", why.line()));
     }
-    if let Some(more @ 1..) = locks.failed.checked_sub(SHOWN as u64) {
+    let not_lifted = locks.legal_holds.as_ref().map_or(0, |holds| holds.not_lifted);
+    let shown =
+        |is_it: bool| locks.failures.iter().take(SHOWN).filter(|one| one.too_long == is_it).count() as u64;
+    if let Some(more @ 1..) = locks.failed.checked_sub(shown(false)) {
         lines.push(format!("NOT LOCKED LONG ENOUGH: {}; --json names them", counted(more, "other object")));
+    }
+    if let Some(more @ 1..) = not_lifted.checked_sub(shown(true)) {
+        lines.push(format!("LEGAL HOLD NOT LIFTED: {}; --json names them", counted(more, "other object")));
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
 }

@@ -142,7 +142,7 @@ async fn add(args: AddArgs, app: &App) -> Result<Done> {
     let config = app.config()?;
     let holds = Holds::open(&config).await?;
     let done = holds.add(&config, HoldRequest { name, held, reason, by }).await?;
-    app.print(&done_json(&holds, &done), || {
+    app.print(&done_json(&holds, &done, "set"), || {
         let StoredHold { record, since, .. } = &done.hold;
         let what = match done.existed {
             true => "exists already: nothing was changed",
@@ -167,14 +167,15 @@ async fn remove(args: RemoveArgs, app: &App) -> Result<Done> {
     let config = app.config()?;
     let holds = Holds::open(&config).await?;
     let done = holds.remove(&config, RemovalRequest { name, reason, by }).await?;
-    app.print(&done_json(&holds, &done), || {
+    app.print(&done_json(&holds, &done, "lift"), || {
         let record = &done.hold.record;
         let what = match done.existed {
             true => "was already removed, for the same reason: nothing was changed",
             false => "is removed",
         };
         let next = runnable("lifeboat expire --dry-run");
-        let does = "the first lifeboat expire after one more expire.grace lifts the store's legal hold";
+        let does = "one expire.grace from now, lifeboat expire lifts the store's legal hold, if no other hold \
+                    keeps it";
         let lock = lock_text(&holds, &done, does);
         format!("hold {} ({}) {what}\n{lock}  what is kept now: {next}\n", record.name, record.held)
     })?;
@@ -261,11 +262,12 @@ fn place_json(holds: &Holds) -> Value {
     json!({ "instance": repository.instance(), "repository": repository.store().url() })
 }
 
-fn done_json(holds: &Holds, done: &HoldDone) -> Value {
+/// `will` is what expire does with the store's legal hold.
+fn done_json(holds: &Holds, done: &HoldDone, will: &str) -> Value {
     let mut value = place_json(holds);
     value["existed"] = json!(done.existed);
     value["hold"] = hold_json(&done.hold);
-    value["legal_hold_by_expire"] = json!(holds.repository.lock_mode().is_some());
+    value["legal_hold_expire_will"] = json!(holds.repository.lock_mode().map(|_| will));
     value
 }
 

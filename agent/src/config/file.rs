@@ -179,6 +179,7 @@ fn is_list_of_tables(value: &DeValue<'_>) -> bool {
 fn doubled(name: &str, origin: &Origin) -> Error {
     let at = origin.of(&format!("[[{name}]]"));
     let advice = match (name.contains('.'), SECTIONS.iter().any(|(section, _)| *section == name)) {
+        _ if name == "cold" => "write [cold.PERIOD], such as [cold.yearly]".to_owned(),
         _ if is_named(name) => format!("write [{name}.NAME] with a name of yours, once for each"),
         (true, _) | (_, true) => format!("write [{name}], once"),
         _ => return unknown_section(name, origin),

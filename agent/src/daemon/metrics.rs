@@ -460,7 +460,7 @@ mod tests {
         metrics.suspicious([("gone", 1)].into_iter());
         metrics.suspicious([("shop", 2)].into_iter());
         assert!(!metrics.page().contains("lifeboat_locks_"), "no expire ran on this host");
-        let locks = Some(LocksRead { at, too_short: 2, failed: 1 });
+        let locks = Some(LocksRead { at, too_short: 2, failed: 1, not_lifted: 4 });
         metrics.expire(&LastExpire { locks, ..LastExpire::default() });
         let page = metrics.page();
         assert!(!page.contains("gone"), "{page}");

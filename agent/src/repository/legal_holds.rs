@@ -13,25 +13,27 @@ const RIGHTS: &str =
     "s3:GetObjectLegalHold or s3:PutObjectLegalHold may be missing (deploy/s3/expire-policy.json)";
 
 /// What a run does about legal holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HoldWork {
     /// No hold was ever stored here: no version is asked for one.
     Nothing,
-    /// Sets them, and lifts none: something that a hold may keep is not known.
-    Set,
+    /// Sets them, and lifts none, and why: something that a hold may keep is not known.
+    Set(String),
     /// Sets and lifts them.
     SetAndLift,
 }
 
 /// What was done about legal holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LegalHolds {
     /// Versions that got one.
     pub set: u64,
     /// Versions from which it was lifted.
     pub lifted: u64,
-    /// Whether none could be lifted, because something that a hold may keep is not known.
-    pub in_doubt: bool,
+    /// How many could not be lifted.
+    pub not_lifted: u64,
+    /// Why none could be lifted, where something that a hold may keep is not known.
+    pub in_doubt: Option<String>,
 }
 
 /// What was found of one version.
@@ -61,7 +63,10 @@ impl Repository {
             // Nothing to lift.
             (Err(e), false) if e.kind() == Kind::Config => HoldFound::Fine,
             (Err(e), true) => HoldFound::NotSet(explained(e, "it is held, and has no legal hold")),
-            (Err(e), false) => HoldFound::NotLifted(explained(e, "no hold keeps it any more")),
+            (Err(e), false) => {
+                let what = "no hold keeps it, and whether it has a legal hold is not known";
+                HoldFound::NotLifted(explained(e, what))
+            }
         }
     }
 

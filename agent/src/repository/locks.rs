@@ -129,10 +129,12 @@ struct Task {
 
 impl Task {
     /// `None` where nothing is.
-    fn of(version: ObjectVersion, fate: Fate, holds: HoldWork) -> Option<Task> {
-        let lifts = holds == HoldWork::SetAndLift;
+    fn of(version: ObjectVersion, fate: Fate, holds: &HoldWork) -> Option<Task> {
+        // Other instances need that as well, and their holds are not known here.
+        let is_shared = version.info.key == layout::META;
+        let lifts = *holds == HoldWork::SetAndLift && !is_shared;
         let (until, legal_hold) = match fate {
-            Fate::Stays(until) if until.held => (Some(until), (holds != HoldWork::Nothing).then_some(true)),
+            Fate::Stays(until) if until.held => (Some(until), (*holds != HoldWork::Nothing).then_some(true)),
             Fate::Stays(until) => (Some(until), lifts.then_some(false)),
             Fate::Goes if lifts => (None, Some(false)),
             Fate::Goes | Fate::Unknown => return None,
@@ -155,16 +157,18 @@ impl Repository {
         fate: impl Fn(Part<'_>, &ObjectVersion) -> Fate,
     ) -> Result<Option<Locks>> {
         let Some(mode) = self.lock_mode() else { return Ok(None) };
-        let in_doubt = holds == HoldWork::Set;
-        let legal_holds =
-            (holds != HoldWork::Nothing).then(|| LegalHolds { in_doubt, ..LegalHolds::default() });
+        let legal_holds = match &holds {
+            HoldWork::Nothing => None,
+            HoldWork::Set(why) => Some(LegalHolds { in_doubt: Some(why.clone()), ..LegalHolds::default() }),
+            HoldWork::SetAndLift => Some(LegalHolds::default()),
+        };
         let mut locks = Locks { legal_holds, ..Locks::default() };
         let prefix = layout::instance_prefix(self.instance());
         let versions = self.store().versions_of(layout::META).chain(self.store().versions(&prefix));
         let tasks = versions.try_filter_map(|version| {
             let part = self.part_of(&version.info.key).filter(|_| !version.is_marker);
             let fate = part.map_or(Fate::Unknown, |part| fate(part.borrowed(), &version));
-            std::future::ready(Ok(Task::of(version, fate, holds)))
+            std::future::ready(Ok(Task::of(version, fate, &holds)))
         });
         let has_holds = &AtomicBool::new(true);
         let found = tasks.map_ok(|Task { key, id, until, legal_hold }| async move {
@@ -271,7 +275,7 @@ impl OwnedPart {
 impl Locks {
     fn add(&mut self, key: String, lock: Option<Found>, hold: HoldFound) {
         self.checked += u64::from(lock.is_some());
-        let mut failure = None;
+        let mut failures = Vec::new();
         match lock {
             None | Some(Found::Fine) => {}
             Some(Found::Extended { was, too_short }) => {
@@ -283,20 +287,24 @@ impl Locks {
                     }
                 }
             }
-            Some(Found::Failed(e)) => failure = Some((false, e)),
+            Some(Found::Failed(e)) => failures.push((false, e)),
         }
-        let done = self.legal_holds.as_mut();
+        let mut unused = LegalHolds::default();
+        let done = self.legal_holds.as_mut().unwrap_or(&mut unused);
         match hold {
             HoldFound::Fine => {}
-            HoldFound::Set => done.map_or((), |done| done.set += 1),
-            HoldFound::Lifted => done.map_or((), |done| done.lifted += 1),
-            HoldFound::NotSet(e) | HoldFound::Unsupported(e) => _ = failure.get_or_insert((false, e)),
-            HoldFound::NotLifted(e) => _ = failure.get_or_insert((true, e)),
+            HoldFound::Set => done.set += 1,
+            HoldFound::Lifted => done.lifted += 1,
+            HoldFound::NotSet(e) | HoldFound::Unsupported(e) => failures.push((false, e)),
+            HoldFound::NotLifted(e) => {
+                done.not_lifted += 1;
+                failures.push((true, e));
+            }
         }
-        if let Some((too_long, why)) = failure {
-            self.failed += 1;
+        self.failed += u64::from(failures.iter().any(|(too_long, _)| !too_long));
+        for (too_long, why) in failures {
             if self.failures.len() < NAMED_MAX {
-                self.failures.push(LockFailure { key, too_long, why });
+                self.failures.push(LockFailure { key: key.clone(), too_long, why });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What belongs to no snapshot, batch or WAL that counts, and goes by rules of its own: by its age alone.
 //! Plain values, like the stock; whose time is over was decided by the store's times.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
@@ -68,8 +68,9 @@ pub struct Garbage {
     counts: BTreeMap<Sort, usize>,
     /// How many drill reports there are.
     pub reports: usize,
-    /// Folders of those that stay.
-    pub kept_reports: HashSet<String>,
+    /// Folders of those that are too young, when the newest object of each was stored, and since when it will
+    /// be garbage.
+    pub young_reports: HashMap<String, (Timestamp, Timestamp)>,
     /// Uploads that were not finished, and of which nothing was stored since a grace.
     pub uploads: Vec<UnfinishedUpload>,
     /// Objects under names that Lifeboat never writes: they are never deleted.

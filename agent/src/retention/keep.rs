@@ -182,7 +182,7 @@ impl<'a> Work<'a> {
         let Some(point) = one.point else { return };
         let Known::All(wal) = &self.stock.wal else { return };
         let is_lost = !bases.iter().any(|base| base.whole);
-        let others = if is_lost { self.last_bases(wal, point) } else { Vec::new() };
+        let others = if is_lost { self.last_bases(wal, point, one.stored_at) } else { Vec::new() };
         others.iter().for_each(|base| self.keep(&base.id, reason.clone()));
         for base in bases.into_iter().chain(others).filter_map(|item| item.base) {
             self.wal.to_point(&base, wal, point, reason);
@@ -190,9 +190,14 @@ impl<'a> Work<'a> {
     }
 
     /// The last base backup from which a point can be reached, for a release whose own one is gone: it may be
-    /// held after years, while an older one stays for another reason. The last whole one whose time is the
-    /// store's, the last whole one, and the last one that may be whole.
-    fn last_bases(&self, wal: &WalStock, (timeline, lsn): (TimelineId, Lsn)) -> Vec<&'a Item> {
+    /// held after years, while an older one stays for another reason. The last whole one that was stored
+    /// before the release, the last whole one, and the last one that may be whole.
+    fn last_bases(
+        &self,
+        wal: &WalStock,
+        (timeline, lsn): (TimelineId, Lsn),
+        released: Timestamp,
+    ) -> Vec<&'a Item> {
         let leads = |base: &BaseRange| match base.timeline == timeline {
             true => base.stop <= lsn,
             false => wal.comes_from(timeline, base),
@@ -204,7 +209,7 @@ impl<'a> Work<'a> {
         let last = |one: Option<(&BaseRange, &'a Item)>| one.map(|(_, item)| item);
         let by_end = |(base, _): &(&BaseRange, &Item)| (base.timeline, base.stop);
         let whole = || leading().filter(|(_, item)| item.whole);
-        let is_plain = |(_, item): &(&BaseRange, &Item)| item.claims.is_none();
+        let is_plain = |(_, item): &(&BaseRange, &Item)| item.claims.is_none() && item.stored_at <= released;
         let plain = last(whole().filter(is_plain).max_by_key(by_end));
         let others = [last(whole().max_by_key(by_end)), last(leading().max_by_key(by_end))];
         plain.into_iter().chain(others.into_iter().flatten()).collect()

@@ -184,15 +184,13 @@ enum Step {
 /// What the plan lets go, to look things up in.
 struct Goes<'a> {
     snapshots: HashSet<&'a SnapshotId>,
-    garbage: HashSet<&'a str>,
     wal: HashSet<(TimelineId, Lsn, Lsn, Timestamp)>,
 }
 
 impl Goes<'_> {
     fn of(plan: &ExpiryPlan) -> Goes<'_> {
         let all = plan.snapshots.iter().chain(&plan.batches).map(|one| &one.id).chain(&plan.unfinished);
-        let garbage = plan.garbage.iter().map(|piece| piece.name.as_str());
-        Goes { snapshots: all.collect(), garbage: garbage.collect(), wal: plan.wal.iter().map(of).collect() }
+        Goes { snapshots: all.collect(), wal: plan.wal.iter().map(of).collect() }
     }
 
     /// Whether something that a tombstone names is there and stays.
@@ -202,11 +200,14 @@ impl Goes<'_> {
         // One that has a manifest is not unfinished.
         let is_kept_item =
             |item: &Item| snapshots.contains(&item.id) && stays(&item.id) || unfinished.contains(&item.id);
-        let pieces = stock.garbage.pieces.iter().map(|piece| &piece.name);
-        let mut kept_pieces = pieces.filter(|name| !self.garbage.contains(name.as_str()));
+        // What was stored again since then is not deleted by it; whoever can write could otherwise withdraw
+        // any tombstone.
+        let was_young = |stored: Timestamp, over: Timestamp| stored <= one.stored_at && over > one.stored_at;
+        let mut pieces = stock.garbage.pieces.iter().filter(|piece| garbage.contains(&piece.name));
+        let mut reports = garbage.iter().filter_map(|name| stock.garbage.young_reports.get(name));
         let is_kept = stock.items.iter().any(is_kept_item)
-            || kept_pieces.any(|name| garbage.contains(name))
-            || garbage.iter().any(|name| stock.garbage.kept_reports.contains(name))
+            || pieces.any(|piece| was_young(piece.stored_at, piece.over))
+            || reports.any(|(stored, over)| was_young(*stored, *over))
             || stock.batches().iter().any(|batch| batches.contains(&batch.id) && stays(&batch.id));
         let Known::All(wal) = &stock.wal else { return is_kept };
         let named = Ranges::of(&[one]);

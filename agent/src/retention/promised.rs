@@ -30,6 +30,8 @@ pub struct Promised {
     pub wal: HashMap<WalName, Until>,
     /// What is never deleted: checkpoints, holds, histories, and what makes the place a repository.
     pub records: Until,
+    /// Whether any hold holds.
+    pub is_any_held: bool,
 }
 
 /// The locks of everything that stays by these rules. `counted_from` is that of the plan; locks count from
@@ -42,7 +44,7 @@ pub fn promised(stock: &Stock, rules: &Rules, counted_from: Timestamp, now: Time
     let snapshots = work.snapshots(&kept);
     let wal = work.wal(kept, &snapshots);
     let records = Until::rolling(now, ROLLING);
-    let mut promised = Promised { snapshots, wal, records };
+    let mut promised = Promised { snapshots, wal, records, is_any_held: held.is_some() };
     if let Some(held) = held {
         work.mark(&mut promised, held);
     }

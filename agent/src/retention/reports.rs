@@ -62,7 +62,10 @@ pub async fn old(
     newest_first.sort_by(|a, b| (b.1.newest, &b.0).cmp(&(a.1.newest, &a.0)));
     let first_old = newest_first.partition_point(|(_, one)| later(one.newest, expire.drills) > at);
     let old = newest_first.split_off(first_old);
-    garbage.kept_reports.extend(newest_first.iter().map(|(name, _)| format!("{folder}/{name}")));
+    let young = newest_first
+        .iter()
+        .map(|(name, one)| (format!("{folder}/{name}"), (one.newest, later(one.newest, expire.drills))));
+    garbage.young_reports = young.collect();
     // The oldest first, where there are too many.
     let read = |(name, one): (String, Listed)| async move {
         Ok::<_, Error>((tenant(repository, trust, &name).await?, name, one))
@@ -82,7 +85,6 @@ pub async fn old(
         // The newest one of a tenant without a newer report.
         let is_newest = whose.is_some_and(|whose| lacks.remove(&whose));
         if is_newest || named.contains(name.as_str()) {
-            garbage.kept_reports.insert(format!("{folder}/{name}"));
             continue;
         }
         one.keys.sort_by_key(|key| !key.ends_with(drill::JSON));

@@ -22,7 +22,9 @@ use crate::upkeep::findings::{Finding, Findings};
 use crate::upkeep::versions::RECENT;
 
 /// Ranges of young WAL in a tombstone that are looked for. Expire announces none, and makes few ranges.
-const RANGES_MAX: usize = 100;
+const RANGES_MAX: usize = 1_000;
+/// The least that `expire.drills` can be.
+const DRILLS_MIN: Duration = Duration::from_secs(30 * 86_400);
 
 /// What this host knows of the rules by which expire decides.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub struct KeptFor {
     pub classes: BTreeMap<String, Class>,
     /// `expire.grace`.
     pub grace: Duration,
-    /// `expire.drills`; on a host that does not expire, `expire.grace`.
+    /// `expire.drills`; on a host that does not expire, the least that it can be.
     pub drills: Duration,
 }
 
@@ -39,7 +41,8 @@ impl KeptFor {
     /// What this configuration says.
     pub fn configured(config: &Config) -> KeptFor {
         let Expire { grace, drills, .. } = config.expire;
-        let drills = if config.classes.is_empty() { grace } else { drills };
+        let expires = config.schedule.expire.is_some() || config.expire.key_file.is_some();
+        let drills = if expires { drills } else { drills.min(DRILLS_MIN) };
         KeptFor { classes: config.classes.clone(), grace, drills }
     }
 
@@ -144,12 +147,14 @@ where
         let is_too_early = |name: &&String| over.get(*name).is_some_and(|over| *over > *stored_at);
         let too_early = named.garbage.iter().find(is_too_early);
         let wal_kept_since = kept.of(None).map(|span| earlier(*stored_at, span));
-        let has_young_wal = wal_kept_since.is_some_and(|since| {
-            let ranges: Vec<&WalRange> =
-                named.wal.iter().filter(|range| range.stored_until > since).collect();
-            ranges.len() > RANGES_MAX || ranges.into_iter().any(|range| has_wal(range, since))
-        });
+        let since = wal_kept_since.unwrap_or(Timestamp::MAX);
+        let ranges: Vec<&WalRange> = named.wal.iter().filter(|range| range.stored_until > since).collect();
+        let is_flood = ranges.len() > RANGES_MAX;
+        let has_young_wal = !is_flood && ranges.iter().any(|range| has_wal(range, since));
         let what = match (young.first(), has_young_wal, too_early, needed) {
+            (None, false, None, None) if is_flood => {
+                format!("{} ranges of WAL that is younger than the window", ranges.len())
+            }
             (None, false, None, None) => continue,
             (None, false, None, Some(name)) => format!("{name}, which is no garbage"),
             (None, false, Some(name), _) => format!("{name}, which expire still keeps"),
@@ -162,8 +167,8 @@ where
         let next = match young.is_empty() && !has_young_wal && too_early.is_none() {
             true => "lifeboat expire deletes nothing of it; find out who stored it",
             false => {
-                "the next lifeboat expire deletes nothing of it and removes the tombstone; if nobody made a \
-                 window, expire.grace or expire.drills longer since then, find out who stored it"
+                "lifeboat expire deletes nothing of it; if nobody made a window, expire.grace or expire.drills \
+                 longer since then, and they are the same on the host that expires, find out who stored it"
             }
         };
         let sentence = format!(
@@ -272,7 +277,7 @@ mod tests {
             end: crate::names::Lsn(end),
             stored_until: at(10),
         };
-        let named = Named { wal: (2..200).map(range).collect(), ..Named::default() };
+        let named = Named { wal: (2..2_000).map(range).collect(), ..Named::default() };
         let many = announced(&[], at(11));
         let many = Believed { tombstone: Tombstone { named, ..many.tombstone }, ..many };
         assert_eq!(told_of(&[many], |_| None, |_, _| false, &bare).len(), 1);

@@ -15,7 +15,7 @@ use lifeboat_tests::children::HANGS;
 use lifeboat_tests::compare::walk;
 use lifeboat_tests::faults;
 use lifeboat_tests::site::Site;
-use lifeboat_tests::{Cluster, S3, small_tenant};
+use lifeboat_tests::{Cluster, Program, S3, small_tenant};
 use serde_json::Value;
 
 use crate::expire::CLASS;
@@ -136,6 +136,15 @@ fn garbage_is_announced_and_deleted_and_what_is_foreign_or_young_stays() {
     assert_eq!(shown["done"]["uploads"], 1, "{shown}");
     assert!(!staged.exists() && running.exists(), "what is still written stays");
     assert!(goes.iter().chain([&batch]).all(|path| path.exists()), "only announced: {shown}");
+
+    // Whoever can write stores a piece of it again: that withdraws nothing of the rest.
+    let withdrawn = |program: Program| program.run().ok().json()["withdraws"].as_array().unwrap().len();
+    let plan = || site.run(&["expire", "--dry-run", "--json"]);
+    write(&goes[1], 0);
+    assert_eq!(withdrawn(plan()), 0);
+    write(&goes[1], 3);
+    // Reports that are kept for longer since: the tombstone goes.
+    assert_eq!(withdrawn(plan().env("LIFEBOAT_EXPIRE_DRILLS", "3650d")), 1);
 
     // A day later the young object is as old, and is announced then.
     let second = site.run(&["expire", "--yes", "--json"]).off_by("+25h").run().ok().json();
