@@ -267,6 +267,7 @@ fn legal_hold() -> String {
         page.run("hold list", 0),
         page.run("expire --dry-run", 0),
         shows("sudo -u lifeboat lifeboat expire --dry-run", "hold case-114-release"),
+        page.run("expire --yes", 0),
         page.run("hold remove case-114", 0),
         page.run("hold list --all", 0),
         shows("sudo -u lifeboat lifeboat hold list --all", "by anna: settled, letter of 3 March"),
