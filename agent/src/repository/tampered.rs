@@ -168,3 +168,47 @@ fn deed(versions: &[ObjectVersion], announced: &Announced<'_>) -> Option<(Deed, 
     let contents = versions.iter().filter(|version| !version.is_marker);
     (contents.count() > 1 && !was_deleted).then_some((Deed::WrittenAgain, newest.info.modified))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::tombstone::{Named, Tombstone};
+    use crate::store::ObjectInfo;
+    use crate::store::versions::VersionId;
+
+    const KEY: &str = "instances/prod/suspicions/20261120T000000Z-dump-00000001.json";
+
+    fn at(hour: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + hour * 3_600).unwrap()
+    }
+
+    /// A version of that hour; a marker hides what is older.
+    fn version(hour: i64, is_marker: bool) -> ObjectVersion {
+        let info = ObjectInfo { key: KEY.to_owned(), bytes: 1, modified: at(hour), etag: None, odd: None };
+        ObjectVersion { info, id: VersionId::new(hour.to_string()), is_latest: false, is_marker }
+    }
+
+    #[test]
+    fn an_object_that_was_written_again_is_judged_by_the_deletion_before_it() {
+        let named = Named { garbage: [KEY.to_owned()].into(), ..Named::default() };
+        let zeros = format!("\"{}\"", "0".repeat(64));
+        let origin = format!(
+            r#"{{"repository":"r","repository_sha256":{zeros},"instance":"prod","instance_sha256":{zeros}}}"#
+        );
+        let origin = serde_json::from_str(&origin).unwrap();
+        let tombstone = Tombstone::new(origin, SnapshotId::new(at(10), "expiry"), at(10), named, 1);
+        let tombstones = [Believed { tombstone, stored_at: at(10) }];
+        let prod = "prod".parse().unwrap();
+        let announced = Announced::of(&prod, &tombstones, SegmentBytes::USUAL);
+        let told = |versions: &[(i64, bool)]| {
+            let versions: Vec<ObjectVersion> = versions.iter().map(|one| version(one.0, one.1)).collect();
+            deed(&versions, &announced).map(|(deed, _)| deed)
+        };
+        assert_eq!(told(&[(12, true), (5, false)]), None, "expire deleted it");
+        assert_eq!(told(&[(10, true), (5, false)]), Some(Deed::Deleted), "before a grace");
+        assert_eq!(told(&[(20, false), (12, true), (5, false)]), None);
+        // However late it is written again.
+        assert_eq!(told(&[(20, false), (10, true), (5, false)]), Some(Deed::WrittenAgain));
+        assert_eq!(told(&[(20, false), (5, false)]), Some(Deed::WrittenAgain), "nobody deleted it");
+    }
+}

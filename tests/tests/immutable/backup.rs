@@ -18,6 +18,14 @@ pub fn site(cluster: &Cluster, server: &Ministack) -> Site {
     site
 }
 
+/// A server with a small tenant, and a site whose repository is locked.
+pub fn shop(server: &Ministack, seed: u64) -> (Cluster, Site) {
+    let cluster = Cluster::start_default();
+    let site = site(&cluster, server);
+    small_tenant(&cluster, &site.data_dir(), "shop", seed);
+    (cluster, site)
+}
+
 /// Keys below a prefix with their version, the latest first; markers are left out.
 pub fn stored(server: &Ministack, prefix: &str) -> Vec<(String, String)> {
     let answer = server.expect("GET", &format!("?versions&prefix={prefix}"), &[], "");
@@ -38,9 +46,7 @@ pub fn locked_until(server: &Ministack, key: &str, id: &str) -> Option<String> {
 #[test]
 fn everything_that_a_backup_stores_is_locked_and_a_thief_cannot_delete_it() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let (_cluster, site) = shop(&server, 5);
     site.backup(&[]).run().ok();
     let all = stored(&server, "p/instances/");
     let (mut locked, mut open) = (Vec::new(), Vec::new());
@@ -116,9 +122,7 @@ fn init_locks_what_makes_the_place_a_repository() {
 #[test]
 fn a_backup_whose_objects_cannot_be_locked_publishes_nothing() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let (cluster, site) = shop(&server, 5);
     let denied = server.s3().plan(lifeboat_tests::faults::on("GET", "retention").respond(403));
     let outcome = site.backup(&[]).run();
     assert_eq!(outcome.code, Some(6), "{outcome:?}");

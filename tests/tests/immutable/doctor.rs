@@ -8,7 +8,7 @@ use lifeboat_tests::site::Site;
 use lifeboat_tests::{Cluster, Ministack, skip, small_tenant};
 use serde_json::Value;
 
-use super::backup::{locked_until, site, stored};
+use super::backup::{locked_until, shop, stored};
 use super::bucket;
 
 /// The checks by name: status and text.
@@ -26,9 +26,7 @@ fn checks(site: &Site, code: i32) -> impl Fn(&str) -> (String, String) + use<> {
 #[test]
 fn doctor_proves_that_a_lock_holds() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    let (_cluster, site) = shop(&server, 1);
     let check = checks(&site, 0);
     for (name, status, text) in [
         ("versions", "ok", "keeps what is overwritten"),
@@ -54,9 +52,7 @@ fn doctor_proves_that_a_lock_holds() {
 #[test]
 fn doctor_finds_a_server_that_keeps_no_lock() {
     let server = Arc::new(bucket!());
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    let (_cluster, site) = shop(&server, 1);
     // A server that does what it is asked.
     let bypass = [("x-amz-bypass-governance-retention", "true")];
     let thief = server.clone();
@@ -82,9 +78,7 @@ fn doctor_finds_a_server_that_keeps_no_lock() {
 #[test]
 fn a_missing_right_is_not_taken_for_a_lock() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    let (_cluster, site) = shop(&server, 1);
     for (method, text) in
         [("DELETE", "versionId"), ("PUT", "retention"), ("GET", "versioning"), ("GET", "logging")]
     {
@@ -100,9 +94,7 @@ fn a_missing_right_is_not_taken_for_a_lock() {
 #[test]
 fn a_bucket_that_is_public_or_not_encrypted_is_warned_of() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 1);
+    let (_cluster, site) = shop(&server, 1);
     let says = |code: i32, name: &str, status: &str, text: &str| {
         let (found, words) = checks(&site, code)(name);
         assert!(found == status && words.contains(text), "{name}: {found}: {words}");

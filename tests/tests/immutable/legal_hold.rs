@@ -11,7 +11,7 @@ use lifeboat_tests::{Cluster, Ministack, Outcome, Program, skip, small_tenant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::backup::{site, stored};
+use super::backup::{shop, site, stored};
 use super::bucket;
 
 /// Nothing but a window, so that what is older goes when something newer is stored.
@@ -268,6 +268,12 @@ fn what_somebody_else_deleted_keeps_its_legal_hold() {
     for (key, id) in wal.iter().chain([&index]) {
         assert!(is_held(&world.server, key, id), "{key}");
     }
+    // Until nothing is held any more.
+    world.release("case");
+    world.release("case-base");
+    world.at("3");
+    world.expire();
+    world.is_nothing_held();
 }
 
 #[test]
@@ -342,9 +348,7 @@ fn a_store_without_legal_holds_is_named_once() {
 #[test]
 fn where_there_never_was_a_hold_no_version_is_asked() {
     let server = bucket!();
-    let cluster = Cluster::start_default();
-    let site = site(&cluster, &server);
-    small_tenant(&cluster, &site.data_dir(), "shop", 5);
+    let (_cluster, site) = shop(&server, 5);
     site.back_up(&[]);
     let done = site.run(&["expire", "--yes", "--json"]).run().exits(3).json();
     assert!(
