@@ -89,9 +89,8 @@ pub fn told_apart(all: Vec<Believed>, doubted: &BTreeSet<SnapshotId>) -> (Vec<Be
 pub fn still_there(one: &Believed) -> String {
     let Believed { tombstone, stored_at } = one;
     format!(
-        "tombstone {}, stored {}, is still there, and an earlier check found that it announces what expire \
-         keeps: what was deleted by it is named as deleted without a tombstone; the next lifeboat expire removes \
-         it if something of it is left (runbooks/stolen-credentials.md)",
+        "tombstone {}, stored {}, announces what expire keeps, as an earlier check found: what was deleted by it is \
+         reported as deleted without a tombstone (runbooks/stolen-credentials.md)",
         tombstone.run,
         clock::text(*stored_at)
     )
