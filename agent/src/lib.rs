@@ -51,7 +51,7 @@
 //! ```text
 //! cli                                            command line
 //! agent                                          the service
-//! doctor                                         checks before a job runs
+//! doctor | fleet                                 checks before a job runs | many instances at once
 //! backup | recovery | upkeep | wal | daemon | setup | release   the jobs
 //! status                                         state of backups and host
 //! inventory                                      what is stored, and plans from it
@@ -80,6 +80,7 @@ pub mod disk;
 pub mod doctor;
 pub mod environment;
 pub mod error;
+pub mod fleet;
 pub mod inventory;
 pub mod names;
 pub mod odoo;

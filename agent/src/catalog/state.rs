@@ -221,6 +221,12 @@ impl StateDir {
         ["manifests.zst", "wal-names"].map(|name| state_dir.join(instance.as_str()).join(name))
     }
 
+    /// What `lifeboat fleet` saw of an instance, of a directory that is not opened. `place` tells
+    /// repositories apart.
+    pub fn seen_file_of(state_dir: &Path, instance: &InstanceName, place: &str) -> PathBuf {
+        state_dir.join(instance.as_str()).join(format!("seen-{place}.zst"))
+    }
+
     /// The record of the last release checkpoint of this host.
     pub fn last_checkpoint_file(&self) -> PathBuf {
         self.dir.join(LAST_CHECKPOINT_FILE)

@@ -110,7 +110,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
     let repository = Repository::configured(config).await?;
     let tenants = tenants(config, args.stored_only).await;
     let broken = |inventory: &_| {
-        let (verified, _) = remembered::recall(config, &repository);
+        let (verified, _) = remembered::recall(config, repository.id());
         remembered::broken(inventory, &verified).into_iter().cloned().collect()
     };
     let at = args.as_of.map_or_else(clock::now, |at| at.0);
@@ -131,7 +131,7 @@ async fn expire(args: Args, app: &App, config: &Config) -> Result<Done> {
             false => None,
         },
     };
-    let stock = look::take(&repository, request, broken).await?;
+    let (stock, _) = look::take(&repository, request, broken).await?;
     let looked = clock::instant();
     let rules = look::rules(config, &stock)?;
     let now = store_time(&repository).await?;

@@ -34,6 +34,8 @@ mod expire;
 mod expire_html;
 mod expire_locks;
 mod expire_text;
+mod fleet;
+mod fleet_text;
 mod hold;
 mod identity;
 mod init;
@@ -149,6 +151,7 @@ enum Command {
     Policy(policy::Args),
     Expire(expire::Args),
     Hold(hold::Args),
+    Fleet(fleet::Args),
     AsProduction(as_production::Args),
     Cat(cat::Args),
     Config(configuration::Args),
@@ -187,6 +190,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Policy(args) => app.looking(policy::run(args, app)).await,
         Command::Expire(args) => app.looking(expire::run(args, app)).await,
         Command::Hold(args) => hold::run(args, app).await,
+        Command::Fleet(args) => app.looking(fleet::run(args, app)).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Suspicion(args) => app.looking(suspicion::run(args, app)).await,

@@ -39,7 +39,7 @@ pub struct Args {
     trust: TrustArgs,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed = units::duration(text).map(Duration::from_millis);
     parsed.ok_or_else(|| "it takes a duration such as 90min, 26h or 2d".to_owned())
 }

@@ -53,14 +53,14 @@ fn options_of_every_command_stand_in_the_help_of_the_program_alone() {
             let lines_max = match path.as_str() {
                 "lifeboat restore" => 150,
                 "lifeboat checkpoint" => 85, // what a pipeline says of its release
-                "lifeboat" => 57,            // a line for each command
+                "lifeboat" => 58,            // a line for each command
                 _ => 50,
             };
             assert!(text.lines().count() <= lines_max, "{path}: {} lines", text.lines().count());
         }
     }
     let short = help(Detail::Short).into_iter().map(|(_, text)| text.lines().count()).max();
-    assert!(short.is_some_and(|lines| lines <= 52), "{short:?}");
+    assert!(short.is_some_and(|lines| lines <= 53), "{short:?}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
     let repository = Repository::configured(&config).await?;
     let wanted = Wanted { wal: true, ..Wanted::default() };
     let inventory = Inventory::take_to_show(&config, &repository, &trust, &wanted).await?;
-    let (verified, unknown) = remembered::recall(&config, &repository);
+    let (verified, unknown) = remembered::recall(&config, repository.id());
     let broken = remembered::broken(&inventory, &verified);
     let instance = window::instance(&inventory, &broken);
     let now = clock::now();

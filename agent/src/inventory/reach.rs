@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::base::BaseFacts;
 use crate::archive::wal::WalName;
@@ -15,7 +15,7 @@ use crate::repository::wal::Foreign;
 use crate::repository::wal::coverage::TimelineWindows;
 
 /// The WAL that is stored.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct StoredWal {
     /// What is stored of each timeline.
     pub windows: Vec<TimelineWindows>,
@@ -63,11 +63,12 @@ impl StoredWal {
 }
 
 /// A timeline whose origin is not known.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unknown {
     /// Which.
     pub timeline: TimelineId,
-    /// Its encrypted histories.
+    /// Its encrypted histories; only a restore, which has an identity, asks for them.
+    #[serde(skip)]
     pub histories: Vec<WalName>,
 }
 

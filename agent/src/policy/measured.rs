@@ -63,7 +63,7 @@ impl Measured {
         let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
         let meta = layout::instance_meta(repository.instance());
         let born = repository.store().head(&meta).await?.map_or(Timestamp::UNIX_EPOCH, |info| info.modified);
-        let (verified, not_remembered) = remembered::recall(config, &repository);
+        let (verified, not_remembered) = remembered::recall(config, repository.id());
         let broken = remembered::broken(&inventory, &verified);
         let cluster = standing::instance(&inventory, &broken, now)?;
         let ages = (now, Duration::MAX);

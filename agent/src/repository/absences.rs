@@ -1,6 +1,7 @@
 //! The records of looks at the server: one signed object for each.
 
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::absence::{Absence, BYTES_MAX};
 use crate::archive::manifest::Origin;
@@ -15,7 +16,7 @@ use crate::repository::{Repository, layout};
 const READ_MAX: usize = 20_000;
 
 /// A look that is believed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredAbsence {
     /// What was seen.
     pub absence: Absence,

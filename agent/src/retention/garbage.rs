@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::store::UnfinishedUpload;
@@ -14,7 +14,7 @@ const PIECES_MAX: usize = 25_000;
 const FOREIGN_MAX: usize = 1_000;
 
 /// What a piece of garbage is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sort {
     /// An object in the folder of a snapshot that its manifest does not name.
@@ -43,7 +43,7 @@ impl Sort {
 }
 
 /// A piece of garbage.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Piece {
     /// What it is.
     pub sort: Sort,
@@ -61,7 +61,7 @@ pub struct Piece {
 }
 
 /// All that was found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Garbage {
     /// What goes when its time is over.
     pub pieces: Vec<Piece>,

@@ -19,9 +19,10 @@ use crate::archive::wal_name::NameTrust;
 use crate::clock::{Timestamp, earlier, later};
 use crate::config::{Class, Config, Expire, class_of};
 use crate::error::{Error, Kind, Result};
-use crate::inventory::Inventory;
+use crate::inventory::reach::StoredWal;
 use crate::inventory::read_before::ReadBefore;
 use crate::inventory::take::{Wanted, stored_wal};
+use crate::inventory::{Inventory, Part};
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 use crate::names::{Lsn, SnapshotId, TenantName};
 use crate::repository::absences::StoredAbsence;
@@ -57,7 +58,8 @@ pub struct LookRequest<'a> {
     pub known: Option<Arc<ReadBefore>>,
 }
 
-/// What is stored. `broken` are snapshots that a check found damaged.
+/// What is stored, as the plan looks at it, and as an inventory with its WAL. `broken` are snapshots that a
+/// check found damaged.
 ///
 /// # Errors
 /// Those of the store, where not even the snapshots can be listed.
@@ -65,7 +67,7 @@ pub async fn take(
     repository: &Repository,
     request: LookRequest<'_>,
     broken: impl FnOnce(&Inventory) -> BTreeSet<SnapshotId>,
-) -> Result<Stock> {
+) -> Result<(Stock, Inventory)> {
     let LookRequest { trust, evidence, tenants, named, announcers, expire, at, known } = request;
     let wanted = Wanted::default();
     let inventory = Inventory::taken(repository, trust, &wanted, known.as_ref());
@@ -124,12 +126,17 @@ pub async fn take(
         )),
         Err(e) => note(&mut garbage, "uploads that were never finished", Err(e)),
     }
-    Ok(Stock {
+    let wal = wal.map(|(list, lineages)| wal_stock(list, lineages, &inventory));
+    let (wal, stored) = match wal {
+        Ok((wal, stored)) => (Known::All(wal), Part::Found(stored)),
+        Err(e) => (Known::Unknown(e.line()), Part::CouldNotLook(e)),
+    };
+    let stock = Stock {
         unread,
         not_believed: stock::not_believed(&inventory),
         unfinished,
         batches,
-        wal: wal.map(|(list, lineages)| wal_stock(list, lineages, &inventory)).into(),
+        wal,
         releases,
         holds,
         not_removed,
@@ -138,7 +145,9 @@ pub async fn take(
         items,
         tenants,
         garbage,
-    })
+    };
+    inventory.wal = stored;
+    Ok((stock, inventory))
 }
 
 /// Notes what could not be read: nothing of it goes.
@@ -200,7 +209,7 @@ async fn wal(
     Ok((list, lineages))
 }
 
-fn wal_stock(list: WalList, lineages: Lineages, inventory: &Inventory) -> WalStock {
+fn wal_stock(list: WalList, lineages: Lineages, inventory: &Inventory) -> (WalStock, StoredWal) {
     let mut wal = WalStock::default();
     let size = segment_size(inventory, list.objects.iter().map(|object| &object.name));
     wal.segment = size;
@@ -217,13 +226,14 @@ fn wal_stock(list: WalList, lineages: Lineages, inventory: &Inventory) -> WalSto
         wal.names.push(object.name);
     }
     let stored = stored_wal(list, lineages, Some(size));
-    wal.histories = stored.histories.into_iter().collect();
-    wal.unknown = stored.unknown.iter().map(|one| one.timeline).chain(stored.contradicting).collect();
+    wal.histories = stored.histories.iter().cloned().collect();
+    wal.unknown =
+        stored.unknown.iter().map(|one| one.timeline).chain(stored.contradicting.iter().copied()).collect();
     // Without a history nobody knows where a timeline comes from; the first one has none.
     let is_unknown = |id: &TimelineId| *id > TimelineId(1) && !wal.histories.contains_key(id);
     let unknown: Vec<TimelineId> = wal.items.iter().map(|item| item.timeline).filter(is_unknown).collect();
     wal.unknown.extend(unknown);
-    wal
+    (wal, stored)
 }
 
 /// The size of a segment, as a base backup states it; without one, as the names show it.

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::garbage::{Piece, Sort};
 use super::plan::ExpiryPlan;
 use super::stock::{Item, Known, Stock, WalItem};
@@ -17,7 +19,7 @@ use crate::store::UnfinishedUpload;
 const COUNTS_FOR: Duration = Duration::from_secs(7 * 86_400);
 
 /// A tombstone that is stored and believed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Pending {
     /// Which run made it.
     pub run: SnapshotId,
@@ -294,15 +296,8 @@ impl<'a> Kept<'a> {
 /// How much of what is stored a run announces: the largest of its shares of snapshots, of drill reports and
 /// of bytes, from 0 to 1.
 pub fn share(stock: &Stock, plan: &ExpiryPlan, phases: &Phases) -> f64 {
-    let wal = match &stock.wal {
-        Known::All(wal) => wal.items.iter().map(|item| item.bytes).sum(),
-        Known::Unknown(_) => 0,
-    };
-    let snapshots: u64 = stock.items.iter().map(|item| item.bytes).sum();
-    let batches: u64 = stock.batches().iter().map(|batch| batch.bytes).sum();
-    let garbage: u64 = stock.garbage.pieces.iter().map(|piece| piece.bytes).sum();
     let of = |part: f64, all: f64| if all > 0.0 { part / all } else { 0.0 };
-    let bytes = of(phases.announced_bytes as f64, (wal + snapshots + batches + garbage) as f64);
+    let bytes = of(phases.announced_bytes as f64, stock.bytes() as f64);
     let is_new_report =
         |one: &&Piece| one.sort == Sort::Drill && phases.announced.garbage.contains(&one.name);
     let reports = plan.garbage.iter().filter(is_new_report).count();

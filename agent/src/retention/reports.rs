@@ -2,6 +2,7 @@
 //! release names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -73,14 +74,14 @@ pub async fn old(
     let oldest = old.into_iter().rev().take(READ_MAX);
     let candidates: Vec<_> = stream::iter(oldest).map(read).buffered(AT_ONCE).try_collect().await?;
     let mut lacks: BTreeSet<TenantName> = candidates.iter().filter_map(|(whose, ..)| whose.clone()).collect();
-    let newer = newest_first.iter().take(READ_MAX).map(|(name, _)| tenant(repository, trust, name));
-    let mut newer = stream::iter(newer).buffered(AT_ONCE);
+    let newer: Vec<String> = newest_first.into_iter().take(READ_MAX).map(|(name, _)| name).collect();
+    let read = |name: String| async move { tenant(repository, trust, &name).await };
+    let mut newer = pin!(stream::iter(newer).map(read).buffered(AT_ONCE));
     while !lacks.is_empty()
         && let Some(whose) = newer.try_next().await?
     {
         lacks.retain(|lacking| whose.as_ref() != Some(lacking));
     }
-    drop(newer);
     for (whose, name, mut one) in candidates.into_iter().rev() {
         // The newest one of a tenant without a newer report.
         let is_newest = whose.is_some_and(|whose| lacks.remove(&whose));

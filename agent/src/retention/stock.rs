@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::needs_of_needs;
 use crate::archive::manifest::{ColdFacts, SnapshotKind};
@@ -21,7 +21,7 @@ use crate::retention::garbage::Garbage;
 use crate::retention::hold::Hold;
 
 /// A snapshot that is believed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Item {
     /// Which.
     pub id: SnapshotId,
@@ -43,7 +43,8 @@ pub struct Item {
     /// Whether it may be whole: what it lacks could not be read, or is damaged and may be repaired. It takes
     /// the place of none that is whole, nor the other way round.
     pub may_be_whole: bool,
-    /// What it cannot be restored without, itself included.
+    /// What it cannot be restored without, itself included; long lists that a file keeps in a shorter form.
+    #[serde(skip)]
     pub needs: BTreeSet<SnapshotId>,
     /// Where a base backup begins, and where it is consistent.
     pub base: Option<BaseRange>,
@@ -54,7 +55,7 @@ pub struct Item {
 }
 
 /// The WAL that a base backup cannot be started without.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BaseRange {
     /// The timeline that it was taken on.
     pub timeline: TimelineId,
@@ -67,7 +68,7 @@ pub struct BaseRange {
 }
 
 /// A batch of files that were stored as they came. Whether it is believed is asked before it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Which.
     pub id: SnapshotId,
@@ -78,7 +79,7 @@ pub struct Batch {
 }
 
 /// A stored range of WAL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WalItem {
     /// Its timeline.
     pub timeline: TimelineId,
@@ -93,11 +94,12 @@ pub struct WalItem {
 }
 
 /// The WAL that is stored.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct WalStock {
     /// All of it.
     pub items: Vec<WalItem>,
-    /// The name of the object of each of them.
+    /// The name of the object of each of them; only a run that deletes or locks asks for it.
+    #[serde(skip)]
     pub names: Vec<WalName>,
     /// Where each timeline came from.
     pub histories: BTreeMap<TimelineId, Vec<Ancestor>>,
@@ -116,7 +118,7 @@ impl WalStock {
 }
 
 /// The checkpoint of a release: what it takes to go back to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReleasePoint {
     /// Which.
     pub release: ReleaseId,
@@ -133,7 +135,7 @@ pub struct ReleasePoint {
 }
 
 /// The last good snapshots before a suspicious one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GoodBefore {
     /// The suspicious one.
     pub suspicious: SnapshotId,
@@ -144,7 +146,7 @@ pub struct GoodBefore {
 }
 
 /// A part that may not be known.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Known<T> {
     /// What there is.
     All(T),
@@ -163,7 +165,7 @@ impl<T> Known<T> {
 }
 
 /// What is known of databases that are gone.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dropped {
     /// The looks that are stored, in their order.
     pub looks: Known<Vec<StoredAbsence>>,
@@ -172,7 +174,7 @@ pub struct Dropped {
 }
 
 /// All of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stock {
     /// Snapshots that are believed, in the order in which they were stored.
     pub items: Vec<Item>,
@@ -237,6 +239,18 @@ impl Stock {
 }
 
 impl Stock {
+    /// Size of all of it that is known.
+    pub fn bytes(&self) -> u64 {
+        let wal = match &self.wal {
+            Known::All(wal) => wal.items.iter().map(|item| item.bytes).sum(),
+            Known::Unknown(_) => 0,
+        };
+        let snapshots: u64 = self.items.iter().map(|item| item.bytes).sum();
+        let batches: u64 = self.batches().iter().map(|batch| batch.bytes).sum();
+        let garbage: u64 = self.garbage.pieces.iter().map(|piece| piece.bytes).sum();
+        wal + snapshots + batches + garbage
+    }
+
     /// What is not known, in words: because of it, more stays than has to.
     pub fn unknown(&self) -> Vec<String> {
         let parts = [

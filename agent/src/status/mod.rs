@@ -92,31 +92,44 @@ impl Status {
         let repository = Repository::configured(config).await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
+        Status::of(config, repository.id(), &inventory, age_max).await
+    }
+
+    /// The same, of what was read of a repository with this ID.
+    ///
+    /// # Errors
+    /// If the state directory cannot be read.
+    pub async fn of(
+        config: &Config,
+        repository: &str,
+        inventory: &Inventory,
+        age_max: Duration,
+    ) -> Result<Status> {
         let now = clock::now();
-        let (verified, unknown) = remembered::recall(config, &repository);
-        let broken = remembered::broken(&inventory, &verified);
-        let cluster = standing::instance(&inventory, &broken, now)?;
+        let (verified, unknown) = remembered::recall(config, repository);
+        let broken = remembered::broken(inventory, &verified);
+        let cluster = standing::instance(inventory, &broken, now)?;
         let mut tenants =
-            standing::tenants(&inventory, &config.odoo.tenants, &cluster, &broken, (now, age_max));
+            standing::tenants(inventory, &config.odoo.tenants, &cluster, &broken, (now, age_max));
         let promoted = take_promoted(config, &mut tenants)?;
         let stream = if config.wal.stream { StreamRecord::read(config)? } else { None };
         let mut problems = stream.as_ref().map_or(Vec::new(), |record| record.problems(config, now));
         problems.extend(unknown);
         let expire = LastExpire::read(&LastExpire::file(&config.state_dir, &config.instance))?;
         problems.extend(expire.problems());
-        let verify = last_verify(config, &repository)?;
+        let verify = last_verify(config, repository)?;
         problems.extend(verify.problems());
         problems.extend(older_broken(&verify, &broken));
         problems.extend(unchecked(config, &verify, now));
-        problems.extend(stored_problems(&inventory, &verified));
+        problems.extend(stored_problems(inventory, &verified));
         problems.extend(doubt_problem(config));
         let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
-        let (suspicious, damaged) = Alarms::all(&dir, Some(repository.id()), now)?;
+        let (suspicious, damaged) = Alarms::all(&dir, Some(repository), now)?;
         problems.extend(damaged);
         let not_believed = inventory.not_believed().into_iter();
         Ok(Status {
-            instance: repository.instance().clone(),
-            repository: repository.store().url().to_owned(),
+            instance: inventory.instance.clone(),
+            repository: inventory.repository.clone(),
             now,
             cluster,
             tenants,
@@ -171,10 +184,10 @@ fn take_promoted(config: &Config, tenants: &mut Vec<TenantStatus>) -> Result<Vec
 }
 
 /// What the last check of everything found. What is wrong now says nothing of a repository as it was.
-fn last_verify(config: &Config, repository: &Repository) -> Result<LastVerify> {
+fn last_verify(config: &Config, repository: &str) -> Result<LastVerify> {
     match config.repository.as_of {
         Some(_) => Ok(LastVerify::default()),
-        None => LastVerify::of(&LastVerify::file(&config.state_dir, &config.instance), repository.id()),
+        None => LastVerify::of(&LastVerify::file(&config.state_dir, &config.instance), repository),
     }
 }
 

@@ -8,15 +8,15 @@ use crate::config::Config;
 use crate::inventory::needs::Graph;
 use crate::inventory::{Inventory, Snapshot};
 use crate::names::SnapshotId;
-use crate::repository::Repository;
 
-/// What the checks of this host have found; if that cannot be read, it is empty and the sentence says why.
-/// Empty also for a repository that is read as it was: what is damaged now may have been whole then.
-pub fn recall(config: &Config, repository: &Repository) -> (Verified, Option<String>) {
+/// What the checks of this host have found in `repository`, its ID; if that cannot be read, it is empty and
+/// the sentence says why. Empty also for a repository that is read as it was: what is damaged now may have
+/// been whole then.
+pub fn recall(config: &Config, repository: &str) -> (Verified, Option<String>) {
     if config.repository.as_of.is_some() {
         return (Verified::default(), None);
     }
-    match Verified::read(&config.state_dir, &config.instance, repository.id()) {
+    match Verified::read(&config.state_dir, &config.instance, repository) {
         Ok(verified) => (verified, None),
         Err(e) => (Verified::default(), Some(format!("{}; lifeboat verify finds it again", e.what()))),
     }

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use reqwest::Method;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::leftovers::{PAGES_MAX, Page, request};
 use super::local::{Local, blocking};
@@ -20,7 +20,7 @@ const UPLOADS_MAX: usize = 10_000;
 const PART_PAGES_MAX: usize = 11;
 
 /// An upload that was not finished.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedUpload {
     /// The key that the object would have; of a directory, the name of the file.
     pub key: String,

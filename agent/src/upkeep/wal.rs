@@ -41,7 +41,7 @@ pub fn tasks(instance: &InstanceName, list: &WalList, findings: &Findings) -> Ve
     let WalList { objects, lineages, foreign } = list;
     let is_claim = |why: &str| Foreign::CLAIMS.contains(&why);
     for (key, why) in &foreign.first {
-        findings.add_foreign(key, *why, is_claim(why));
+        findings.add_foreign(key, why.as_ref(), is_claim(why));
     }
     findings.add_foreign_unnamed(foreign.more, foreign.first.iter().any(|(_, why)| is_claim(why)));
     let objects = objects.iter().map(|object| WalTask {

@@ -207,6 +207,10 @@ fn each_policy_allows_what_its_host_does_and_nothing_that_the_page_rules_out() {
     );
     let before = s3.keys("odoo");
 
+    obey(&s3, "restore-policy.json");
+    site.run(&["fleet", "look", "lifeboat.toml"]).run().ok();
+    let without = refused(&s3);
+    assert!(without.len() == 1 && without[0].contains("?uploads="), "{without:?}");
     let denied = obey(&s3, "restore-policy.json");
     let identity = ["--identity", "lifeboat-identity.txt"];
     site.run(&["list"]).run().ok();

@@ -12,7 +12,7 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 16] = [
+const WANT_MORE: [&str; 17] = [
     "restore",
     "as-production",
     "promote",
@@ -24,6 +24,7 @@ const WANT_MORE: [&str; 16] = [
     "rollback",
     "release",
     "policy",
+    "fleet",
     "suspicion",
     "expire",
     "hold",
@@ -31,13 +32,14 @@ const WANT_MORE: [&str; 16] = [
     "man",
 ];
 /// Commands of a command.
-const INNER: [(&str, &[&str]); 8] = [
+const INNER: [(&str, &[&str]); 9] = [
     ("wal", &["push", "fetch", "status"]),
     ("evidence", &["verify", "require", "export", "list"]),
     ("config", &["diff", "restore", "list"]),
     ("rollback", &["plan", "salvage", "reenter"]),
     ("release", &["watch", "calendar"]),
     ("policy", &["check", "drift"]),
+    ("fleet", &["look", "status", "plan"]),
     ("hold", &["add", "list", "remove"]),
     ("suspicion", &["list", "accept"]),
 ];

@@ -6,6 +6,7 @@ mod clocks;
 mod compact;
 mod dropped;
 mod expire;
+mod fleet;
 mod garbage;
 mod holds;
 mod lineage;

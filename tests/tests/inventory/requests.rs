@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const PAGE: usize = 1_000;
 
-fn history(tenants: u64, days: u64, segments: u64, class: &str) -> (Versioned, S3, Site) {
+pub(crate) fn history(tenants: u64, days: u64, segments: u64, class: &str) -> (Versioned, S3, Site) {
     let bucket = Versioned::default();
     let s3 = S3::versioned(&bucket);
     let site = Site::s3_alone(&s3, "odoo");
@@ -96,7 +96,7 @@ fn requests_are_for_pages_and_new_manifests_and_not_for_wal() {
 }
 
 /// Without ages, which go on.
-fn timeless(value: &Value) -> Value {
+pub(crate) fn timeless(value: &Value) -> Value {
     let mut value = value.clone();
     match &mut value {
         Value::Object(map) => {

@@ -23,7 +23,7 @@ const LAYERS: [&[&str]; 13] = [
     &["inventory"],
     &["status"],
     &["backup", "recovery", "retention", "upkeep", "wal", "daemon", "setup", "release"],
-    &["doctor", "checkpoint", "policy"],
+    &["doctor", "checkpoint", "policy", "fleet"],
     &["agent"],
     &["cli"],
     &["main"],

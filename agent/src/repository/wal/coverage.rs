@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::archive::wal::WalName;
 use crate::error::{Error, Kind, Result};
@@ -10,7 +10,7 @@ use crate::names::Lsn;
 use crate::names::wal::{SegmentBytes, TimelineId, WalFile};
 
 /// A range of WAL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LsnRange {
     /// Its first byte.
     pub begin: Lsn,
@@ -19,7 +19,7 @@ pub struct LsnRange {
 }
 
 /// What is stored of one timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimelineWindows {
     /// The timeline.
     pub timeline: TimelineId,

@@ -18,7 +18,10 @@ mod tests;
 #[allow(clippy::disallowed_methods)] // files that are not ours are made directly
 mod tests_foreign;
 
+use std::borrow::Cow;
+
 use futures::TryStreamExt;
+use serde::{Deserialize, Serialize};
 
 pub use compare::{Beginning, Content, check_stored};
 pub use get::{Histories, WalReader};
@@ -84,10 +87,10 @@ pub struct Listed {
 const FOREIGN_MAX: usize = 1_000;
 
 /// Objects among the WAL that are ignored.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Foreign {
     /// The first of them: key, and why it does not count.
-    pub first: Vec<(String, &'static str)>,
+    pub first: Vec<(String, Cow<'static, str>)>,
     /// How many more there are.
     pub more: u64,
 }
@@ -109,7 +112,7 @@ impl Foreign {
 
     fn add(&mut self, key: String, why: &'static str) {
         match self.first.len() < FOREIGN_MAX {
-            true => self.first.push((key, why)),
+            true => self.first.push((key, why.into())),
             false => self.more += 1,
         }
     }

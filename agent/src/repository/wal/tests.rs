@@ -115,7 +115,7 @@ async fn listings_know_each_kind_of_file_and_what_is_foreign() {
     let mut expected = files;
     expected.sort_by_key(|name| file(name));
     assert_eq!(found, expected);
-    assert_eq!(list.foreign.first, [(stray, "it is not a WAL object")]);
+    assert_eq!(list.foreign.first, [(stray, "it is not a WAL object".into())]);
     assert_eq!(
         reader.histories(&BTreeSet::new()).await.unwrap().texts,
         [(TimelineId(2), "content".to_owned())]

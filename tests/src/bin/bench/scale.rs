@@ -35,6 +35,8 @@ const MEMORY_MAX: u64 = 256 << 20;
 /// Some of these snapshots may be late by the time that they are asked for: exit code 3.
 const FINE: [i32; 2] = [0, 3];
 
+const HEAD: &str = "| command | local catalog | wall s | CPU s | peak MiB | requests | target |\n|---|---|---:|---:|---:|---:|---|\n";
+
 const COMMANDS: [&[&str]; 4] =
     [&["list", "--json"], &["status"], &["window"], &["expire", "--dry-run", "--json"]];
 
@@ -84,6 +86,7 @@ pub fn run(args: &[String]) -> ExitCode {
     let mut out = String::new();
     out += &large(&mut server, sizes);
     out += &others(&mut server, sizes);
+    out += &fleet(&mut server, sizes);
     println!("{out}");
     ExitCode::SUCCESS
 }
@@ -93,7 +96,7 @@ fn large(server: &mut Server, sizes: Sizes) -> String {
     let config = server.config(LARGE);
     let mut out = format!(
         "{} snapshots, {} WAL objects; at most {} MiB\n\n\
-         | command | local catalog | wall s | CPU s | peak MiB | requests | target |\n|---|---|---:|---:|---:|---:|---|\n",
+         {HEAD}",
         sizes.large().snapshots(),
         sizes.segments,
         MEMORY_MAX >> 20
@@ -121,7 +124,7 @@ fn others(server: &mut Server, sizes: Sizes) -> String {
     let instances: Vec<String> = (0..sizes.instances).map(name).collect();
     let mut out = format!(
         "\n{} instances with {} snapshots and {} WAL objects each, one process after the other\n\n\
-         | command | local catalog | wall s | CPU s | peak MiB | requests | target |\n|---|---|---:|---:|---:|---:|---|\n",
+         {HEAD}",
         sizes.instances,
         sizes.small().snapshots(),
         sizes.small().segments
@@ -146,6 +149,24 @@ fn others(server: &mut Server, sizes: Sizes) -> String {
             eprint!("{row}");
             out += &row;
         }
+    }
+    out
+}
+
+/// The rows of all other instances at once.
+fn fleet(server: &mut Server, sizes: Sizes) -> String {
+    let instances: Vec<String> = (0..sizes.instances).map(name).collect();
+    let mut out = format!("\nthe same {} instances, one process for all\n\n{HEAD}", sizes.instances);
+    for command in ["look", "status", "plan"] {
+        server.requests();
+        let mut lifeboat = Command::new(bin_dir().join("lifeboat"));
+        lifeboat.args(["fleet", command, "--json"]);
+        lifeboat.args(instances.iter().map(|instance| server.config(instance)));
+        let cost = cost_if(&lifeboat, &server.dir, &FINE);
+        let verdict = if command == "look" { String::new() } else { verdict(&cost, SECONDS_MAX[1].1) };
+        let row = row(&format!("fleet {command} --json"), "warm", &cost, server.requests(), &verdict);
+        eprint!("{row}");
+        out += &row;
     }
     out
 }
