@@ -1,27 +1,28 @@
 //! `lifeboat fleet`: many instances at once, each with a configuration file of its own.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::json;
 
-use super::fleet_text::{look_text, plan_text, status_text};
+use super::fleet_text::{State, look_text, loses, plan_text, status_text};
 use super::status::duration;
 use super::{App, Done};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::fleet::{self, Site};
+use crate::fleet::{self, PlanSum, Site};
 use crate::inventory::target::ZonedTime;
-use crate::status::Status;
 
 /// Show how all your instances stand, and what expire would do
 ///
 /// Each instance has a configuration file of its own. `look` reads the repositories, and keeps what it saw in
 /// state_dir on this host. `status` and `plan` answer from that in a second or two, without a request to any
-/// repository; they say when each was last looked at. Run `look` as often as the answers must be new.
+/// repository; they say when each was last looked at. Run `look` as often as you need new answers.
 ///
-/// Needs no identity, no signing key and no PostgreSQL: a host that only lists and reads is enough. See
+/// Needs no identity, no signing key and no PostgreSQL. Credentials that only list and read are enough. See
 /// docs/fleet.md.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
@@ -55,9 +56,8 @@ struct LookArgs {
 
 /// Show how each instance stood when this host last looked, the worst first
 ///
-/// What a tenant would lose is counted up to now: where nobody looked for a day, it is a day. As `lifeboat
-/// status`, which shows one instance with all that is wrong with it, it also counts what the checks and jobs
-/// of this host found.
+/// The age of a tenant's newest state is counted up to now, however old the look is. Like `lifeboat status`,
+/// it counts what checks and jobs of this host found; run that command to see all problems of one instance.
 ///
 /// Exit code 3: one of them is not well, or not known.
 #[derive(clap::Args, Debug)]
@@ -71,7 +71,7 @@ struct StatusArgs {
 
 /// Show what expire would do at each instance
 ///
-/// It is the sum of `lifeboat expire --dry-run` of each, by the classes that its configuration has now:
+/// It counts what `lifeboat expire --dry-run` would, by the recovery classes that each configuration has now:
 /// change one and run it again to see what that saves. Without odoo.tenants, batches of files count as
 /// needed.
 ///
@@ -94,53 +94,73 @@ struct SiteArgs {
 
 /// Runs the command.
 pub async fn run(args: Args, app: &App) -> Result<Done> {
-    let own = [("--config", app.inputs.config.is_some()), ("--repository", app.inputs.repository.is_some())];
-    let own = own.into_iter().chain([("--instance", app.inputs.instance.is_some())]);
-    if let Some((flag, _)) = own.into_iter().find(|(_, is_given)| *is_given) {
-        return Err(Error::new(
-            Kind::Usage,
-            format!("{flag} is of one instance, and this command is for many"),
-        )
-        .next("name the configuration files without a flag"));
-    }
     match args.command {
         Command::Look(LookArgs { sites }) => {
+            check(&sites.files, app)?;
             let shown = app.progress("look at repositories", None);
-            let sites = fleet::look(&sites.files, &app.inputs, &shown).await;
+            let looked = tokio::select! {
+                biased;
+                sites = fleet::look(&sites.files, &app.inputs, &shown) => Ok(sites),
+                () = app.cancel.cancelled() => {
+                    Err(Error::new(Kind::Interrupted, "stopped by a signal").safe("what was read so far is kept"))
+                }
+            };
             shown.finish();
+            let sites = looked?;
             app.print(&json!({ "sites": sites }), || look_text(&sites))?;
-            Ok(done(&sites, |()| true))
+            Ok(done(sites.iter().all(|site| site.error.is_none())))
         }
         Command::Status(StatusArgs { sites, max_age }) => {
-            let mut sites = fleet::status(&sites.files, &app.inputs, max_age).await;
-            sites.sort_by_key(order);
-            let well = sites.iter().filter(|site| site.result.as_ref().is_some_and(Status::is_well)).count();
+            check(&sites.files, app)?;
+            let mut sites = app.looking(told(fleet::status(&sites.files, &app.inputs, max_age))).await?;
+            sites.sort_by_key(|site| (State::of(site), Reverse(loses(site)), site.file.clone()));
+            let well = sites.iter().filter(|site| State::of(site) == State::Ok).count();
             let value =
                 json!({ "now": clock::now(), "instances": sites.len(), "well": well, "sites": sites });
             app.print(&value, || status_text(&sites))?;
-            Ok(done(&sites, Status::is_well))
+            Ok(done(well == sites.len()))
         }
         Command::Plan(PlanArgs { sites, as_of }) => {
-            let sites = fleet::plans(&sites.files, &app.inputs, as_of.map(|at| at.0)).await;
+            check(&sites.files, app)?;
+            let plans = fleet::plans(&sites.files, &app.inputs, as_of.map(|at| at.0));
+            let sites = app.looking(told(plans)).await?;
             app.print(&json!({ "sites": sites }), || plan_text(&sites))?;
-            Ok(done(&sites, |plan| plan.not_known.is_empty()))
+            let is_known =
+                |site: &Site<PlanSum>| site.result.as_ref().is_some_and(|plan| plan.not_known.is_empty());
+            Ok(done(sites.iter().all(is_known)))
         }
     }
 }
 
-/// What nobody knows first; then by the worst tenant, and by what that would lose.
-fn order(site: &Site<Status>) -> impl Ord + use<> {
-    let worst = site.result.as_ref().map(|status| {
-        let tenant = status.tenants.first();
-        let loses = tenant.and_then(|tenant| tenant.rpo_seconds).unwrap_or(u64::MAX);
-        (tenant.map(|tenant| tenant.standing), status.is_well(), std::cmp::Reverse(loses))
-    });
-    (worst, site.file.clone())
+async fn told<T>(work: impl Future<Output = T>) -> Result<T> {
+    Ok(work.await)
 }
 
-fn done<T>(sites: &[Site<T>], is_well: impl Fn(&T) -> bool) -> Done {
-    match sites.iter().all(|site| site.result.as_ref().is_some_and(&is_well)) {
-        true => Done::Complete,
-        false => Done::Incomplete,
+/// # Errors
+/// `Usage` where something says for all of them which repository or instance is meant, or a file is named
+/// twice.
+fn check(files: &[PathBuf], app: &App) -> Result<()> {
+    let inputs = &app.inputs;
+    let mut of_one = vec![
+        ("--config", inputs.config.is_some()),
+        ("--repository", inputs.repository.is_some()),
+        ("--instance", inputs.instance.is_some()),
+    ];
+    for variable in ["LIFEBOAT_REPOSITORY_URL", "LIFEBOAT_INSTANCE"] {
+        of_one.push((variable, inputs.variable(variable)?.is_some()));
     }
+    if let Some((what, _)) = of_one.into_iter().find(|(_, is_given)| *is_given) {
+        let what =
+            format!("{what} names one instance; lifeboat fleet takes configuration files as arguments");
+        return Err(Error::new(Kind::Usage, what).next("leave it out"));
+    }
+    let mut seen = BTreeSet::new();
+    match files.iter().find(|file| !seen.insert(*file)) {
+        Some(twice) => Err(Error::new(Kind::Usage, format!("{} is named twice", twice.display()))),
+        None => Ok(()),
+    }
+}
+
+fn done(is_well: bool) -> Done {
+    if is_well { Done::Complete } else { Done::Incomplete }
 }

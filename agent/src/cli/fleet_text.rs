@@ -30,16 +30,75 @@ pub fn look_text(sites: &[Site<()>]) -> Text {
     text
 }
 
+/// How an instance stands, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// This host has not seen it.
+    NotKnown,
+    /// Nothing is stored that can be restored.
+    NothingStored,
+    /// Its worst tenant has never been backed up.
+    Never,
+    /// Its worst tenant's newest dump is damaged.
+    Broken,
+    /// Its worst tenant's newest state is too old.
+    Late,
+    /// Its worst tenant misses files.
+    Incomplete,
+    /// Its tenants are fine, something else is not.
+    Problem,
+    /// All is well.
+    Ok,
+}
+
+impl State {
+    /// That of this one.
+    pub fn of(site: &Site<Status>) -> State {
+        let Some(status) = &site.result else { return State::NotKnown };
+        if status.is_empty() {
+            return State::NothingStored;
+        }
+        match status.tenants.iter().map(|tenant| tenant.standing).min() {
+            Some(Standing::Never) => State::Never,
+            Some(Standing::Broken) => State::Broken,
+            Some(Standing::Late) => State::Late,
+            Some(Standing::Incomplete) => State::Incomplete,
+            Some(Standing::Ok) | None if status.is_well() => State::Ok,
+            Some(Standing::Ok) | None => State::Problem,
+        }
+    }
+
+    fn cell(self) -> Cell {
+        let (tone, text) = match self {
+            State::NotKnown => (Tone::Bad, "NOT KNOWN"),
+            State::NothingStored => (Tone::Bad, "NOTHING STORED"),
+            State::Never => (Tone::Bad, "NEVER BACKED UP"),
+            State::Broken => (Tone::Bad, "BROKEN"),
+            State::Late => (Tone::Warning, "LATE"),
+            State::Incomplete => (Tone::Bad, "FILES MISSING"),
+            State::Problem => (Tone::Bad, "PROBLEM"),
+            State::Ok => (Tone::Plain, "ok"),
+        };
+        Cell(tone, text.to_owned())
+    }
+}
+
+/// Seconds that its worst tenant would lose, the most for one that would lose everything; `None` without
+/// tenants.
+pub fn loses(site: &Site<Status>) -> Option<u64> {
+    let tenants = site.result.iter().flat_map(|status| &status.tenants);
+    tenants.map(|tenant| tenant.rpo_seconds.unwrap_or(u64::MAX)).max()
+}
+
 /// How each stands.
 pub fn status_text(sites: &[Site<Status>]) -> Text {
-    let is_well = |site: &&Site<Status>| site.result.as_ref().is_some_and(Status::is_well);
-    let well = sites.iter().filter(is_well).count();
+    let others: Vec<&Site<Status>> = sites.iter().filter(|site| State::of(site) != State::Ok).collect();
+    let well = sites.len() - others.len();
     let mut text = Text::from(format!("{well} of {} well, as this host last saw them", are(sites.len())));
     text.line(0);
     let mut rows = vec![["INSTANCE", "STATE", "TENANTS OK", "WOULD LOSE", "LOOKED AT (UTC)"].map(Cell::from)];
     rows.extend(sites.iter().map(|site| status_row(site, sites)));
     text.extend(table(&rows, print::out_width().unwrap_or(WIDTH)));
-    let others: Vec<&Site<Status>> = sites.iter().filter(|site| !is_well(site)).collect();
     if !others.is_empty() {
         text.line(0);
     }
@@ -55,33 +114,18 @@ pub fn status_text(sites: &[Site<Status>]) -> Text {
 }
 
 fn status_row(site: &Site<Status>, sites: &[Site<Status>]) -> [Cell; 5] {
-    let Some(status) = &site.result else {
-        return [
-            name(site, sites).into(),
-            Cell(Tone::Bad, "NOT KNOWN".to_owned()),
-            "-".into(),
-            "-".into(),
-            "-".into(),
-        ];
+    let tenants = site.result.as_ref().map_or(&[][..], |status| &status.tenants);
+    let ok = tenants.iter().filter(|tenant| tenant.standing == Standing::Ok).count();
+    let of_all = match tenants.len() {
+        0 => "-".to_owned(),
+        all => format!("{ok} of {all}"),
     };
-    let ok = status.tenants.iter().filter(|tenant| tenant.standing == Standing::Ok).count();
-    let state = match status.tenants.first().map(|worst| worst.standing) {
-        None => Cell(Tone::Bad, "NOTHING STORED".to_owned()),
-        Some(Standing::Never) => Cell(Tone::Bad, "NEVER BACKED UP".to_owned()),
-        Some(Standing::Broken) => Cell(Tone::Bad, "BROKEN".to_owned()),
-        Some(Standing::Late) => Cell(Tone::Warning, "LATE".to_owned()),
-        Some(Standing::Incomplete) => Cell(Tone::Bad, "FILES MISSING".to_owned()),
-        Some(Standing::Ok) if status.is_well() => "ok".into(),
-        Some(Standing::Ok) => Cell(Tone::Bad, "PROBLEM".to_owned()),
-    };
-    // `None` of one that would lose everything.
-    let loses: Option<Vec<u64>> = status.tenants.iter().map(|tenant| tenant.rpo_seconds).collect();
-    let loses = match loses.map(|all| all.into_iter().max().unwrap_or(0)) {
+    let loses = match loses(site) {
+        None => "-".into(),
+        Some(u64::MAX) => Cell(Tone::Bad, "everything".to_owned()),
         Some(seconds) => span_text(Duration::from_secs(seconds)).into(),
-        None => Cell(Tone::Bad, "everything".to_owned()),
     };
-    let tenants = format!("{ok} of {}", status.tenants.len());
-    [name(site, sites).into(), state, tenants.into(), loses, when(site.looked_at).into()]
+    [name(site, sites).into(), State::of(site).cell(), of_all.into(), loses, when(site.looked_at).into()]
 }
 
 /// What expire would do.
@@ -97,9 +141,9 @@ pub fn plan_text(sites: &[Site<PlanSum>]) -> Text {
     text.line(0);
     let sum = |of: fn(&PlanSum) -> u64| plans().map(of).sum::<u64>();
     text.add(format!(
-        "{} of {}: {} of {} not needed, which frees {} of {}",
+        "{} of {} known: {} of {} not needed; with WAL and garbage, {} of {} would become free",
         plans().count(),
-        counted(sites.len(), "instance"),
+        are(sites.len()),
         sum(|plan| plan.not_needed as u64),
         counted(sum(|plan| plan.snapshots as u64), "snapshot"),
         bytes_text(sum(|plan| plan.frees_bytes)),
@@ -107,18 +151,18 @@ pub fn plan_text(sites: &[Site<PlanSum>]) -> Text {
     ));
     costs(&mut text, plans());
     let others = sites.iter().filter_map(|site| {
-        let why = match (&site.error, &site.result) {
-            (Some(why), _) => why.clone(),
-            (None, plan) => {
-                let count = plan.as_ref().map_or(0, |plan| plan.not_known.len());
-                let file = quoted(&site.file);
-                (count > 0).then(|| {
-                    let things = counted(count, "thing");
-                    format!("{things} not known: lifeboat expire --dry-run --stored-only --config {file}")
-                })?
+        let not_known = site.result.iter().flat_map(|plan| &plan.not_known);
+        let mut all = site.error.iter().chain(not_known);
+        let first = all.next()?;
+        let more = match all.count() {
+            0 => String::new(),
+            more => {
+                let dry_run = "lifeboat expire --dry-run --stored-only --config";
+                format!("; and {more} more: {dry_run} {}", quoted(&site.file))
             }
         };
-        Some(format!("{}: {why}", name(site, sites)))
+        let not = if site.error.is_some() { "" } else { "not known: " };
+        Some(format!("{}: {not}{first}{more}", name(site, sites)))
     });
     let others: Vec<String> = others.collect();
     for line in others.iter().take(NAMED_MAX) {

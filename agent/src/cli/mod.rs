@@ -190,7 +190,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Policy(args) => app.looking(policy::run(args, app)).await,
         Command::Expire(args) => app.looking(expire::run(args, app)).await,
         Command::Hold(args) => hold::run(args, app).await,
-        Command::Fleet(args) => app.looking(fleet::run(args, app)).await,
+        Command::Fleet(args) => fleet::run(args, app).await,
         Command::List(args) => app.looking(list::run(args, app)).await,
         Command::Status(args) => app.looking(status::run(args, app)).await,
         Command::Suspicion(args) => app.looking(suspicion::run(args, app)).await,

@@ -5,6 +5,7 @@
 
 pub mod seen;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -12,18 +13,21 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use serde::Serialize;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::archive::evidence::key::TrustedEvidenceKeys;
 use crate::clock::{self, Timestamp};
 use crate::config::{Config, Inputs};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
+use crate::inventory::pick::MARGIN;
 use crate::inventory::read_before::ReadBefore;
-use crate::names::InstanceName;
+use crate::names::{InstanceName, TenantName};
 use crate::progress::Progress;
-use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
+use crate::repository::{Repository, layout};
 use crate::retention::apply;
 use crate::retention::cost::{Costs, costs};
 use crate::retention::look::{LookRequest, rules, take};
@@ -110,7 +114,7 @@ pub async fn status(files: &[PathBuf], inputs: &Inputs, age_max: Duration) -> Ve
 pub async fn plans(files: &[PathBuf], inputs: &Inputs, as_of: Option<Timestamp>) -> Vec<Site<PlanSum>> {
     let sum = move |config: Config| async move {
         let (config, look, seen) = recall(config, seen::for_plan).await?;
-        Ok((look.at, plan_sum(&config, &seen, as_of)?))
+        Ok((look.at, plan_sum(&config, seen, as_of)?))
     };
     each(files, inputs, COMPUTED_AT_ONCE, sum).await
 }
@@ -126,44 +130,71 @@ where
     T: Send + 'static,
     F: Future<Output = Result<(Timestamp, T)>> + Send + 'static,
 {
-    let one = |file: PathBuf| {
+    let one = |(number, file): (usize, PathBuf)| {
         let config = Config::load(&Inputs { config: Some(file.clone()), ..inputs.clone() });
         let instance = config.as_ref().ok().map(|config| config.instance.clone());
         let work = config.map(&work);
         async move {
             let done = match work {
-                Ok(work) => {
-                    tokio::spawn(work).await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
-                }
+                Ok(work) => ended(AbortOnDropHandle::new(tokio::spawn(work)).await),
                 Err(e) => Err(e),
             };
-            match done {
+            let site = match done {
                 Ok((at, result)) => {
                     Site { file, instance, looked_at: Some(at), result: Some(result), error: None }
                 }
                 Err(e) => Site { file, instance, looked_at: None, result: None, error: Some(e.line()) },
-            }
+            };
+            (number, site)
         }
     };
-    stream::iter(files.to_vec()).map(one).buffered(at_once).collect().await
+    // One that does not answer holds up no other.
+    let sites = stream::iter(files.iter().cloned().enumerate()).map(one).buffer_unordered(at_once);
+    let mut sites: Vec<_> = sites.collect().await;
+    sites.sort_by_key(|(number, _)| *number);
+    sites.into_iter().map(|(_, site)| site).collect()
+}
+
+fn ended<T>(done: Result<Result<T>, JoinError>) -> Result<T> {
+    done.unwrap_or_else(|e| match e.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(e) => Err(Error::new(Kind::Interrupted, "stopped").because(e)),
+    })
+}
+
+/// The tenants that the configuration names.
+fn named(config: &Config) -> BTreeSet<TenantName> {
+    config.odoo.tenants.iter().cloned().collect()
+}
+
+/// The tenants that are backed up: no server is asked.
+fn tenants(config: &Config) -> Known<BTreeSet<TenantName>> {
+    match config.odoo.tenants.is_empty() {
+        true => Known::Unknown("odoo.tenants does not name them, and no server was asked".to_owned()),
+        false => Known::All(named(config)),
+    }
 }
 
 /// Reads all that a status and a plan need.
 async fn see(config: &Config) -> Result<Seen> {
     let trust = Trust::keys(&config.signing.trusted_keys)?;
-    let evidence = TrustedEvidenceKeys::configured(&config.checkpoint)?;
+    // Without keys, no release is believed, and a plan keeps everything: a status needs none.
+    let evidence = TrustedEvidenceKeys::configured(&config.checkpoint)
+        .or_else(|_| TrustedEvidenceKeys::load(&config.checkpoint.trusted_key_files))
+        .unwrap_or_default();
     let announcers = announcers(config)?;
     let repository = Repository::configured(config).await?;
     let looked_at = clock::now();
-    let tenants = match config.odoo.tenants.is_empty() {
-        true => Known::Unknown("odoo.tenants does not name them, and no server was asked".to_owned()),
-        false => Known::All(config.odoo.tenants.iter().cloned().collect()),
-    };
+    let mut not_known = Vec::new();
+    let store = repository.store().now(layout::META).await?;
+    if let Some(store) = store.filter(|store| looked_at.duration_since(*store).abs() > MARGIN) {
+        not_known.push(format!("which clock is right: the store's said {store}, this host's {looked_at}"));
+    }
     let request = LookRequest {
         trust: &trust,
         evidence: &evidence,
-        tenants,
-        named: config.odoo.tenants.iter().cloned().collect(),
+        tenants: tenants(config),
+        named: named(config),
         announcers: &announcers,
         expire: &config.expire,
         at: looked_at,
@@ -175,15 +206,20 @@ async fn see(config: &Config) -> Result<Seen> {
     };
     let (stock, inventory) = take(&repository, request, broken).await?;
     let origin = repository.origin().await?;
-    let (pending, not_believed) = apply::pending(&repository, &origin, &announcers).await?;
+    let pending = match apply::pending(&repository, &origin, &announcers).await {
+        Ok((pending, not_believed)) => {
+            not_known.extend(not_believed.iter().map(Error::line));
+            pending
+        }
+        Err(e) => {
+            not_known.push(e.line());
+            Vec::new()
+        }
+    };
     Ok(Seen {
         look: Looked { at: looked_at, repository: repository.id().to_owned() },
         inventory,
-        for_plan: ForPlan {
-            stock,
-            pending,
-            tombstones_not_believed: not_believed.iter().map(Error::line).collect(),
-        },
+        for_plan: ForPlan { stock, pending, not_known },
     })
 }
 
@@ -197,16 +233,23 @@ async fn recall<T: Send + 'static>(
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))
+    ended(tokio::task::spawn_blocking(work).await)
 }
 
-fn plan_sum(config: &Config, seen: &ForPlan, as_of: Option<Timestamp>) -> Result<PlanSum> {
-    let ForPlan { stock, pending, .. } = seen;
-    let rules = rules(config, stock)?;
+fn plan_sum(config: &Config, seen: ForPlan, as_of: Option<Timestamp>) -> Result<PlanSum> {
+    let ForPlan { mut stock, pending, not_known } = seen;
+    // By the configuration of now, as the classes.
+    stock.dropped.named = named(config);
+    stock.tenants = match tenants(config) {
+        Known::All(named) => Known::All(
+            named.into_iter().chain(stock.items.iter().filter_map(|item| item.tenant.clone())).collect(),
+        ),
+        unknown => unknown,
+    };
+    let rules = rules(config, &stock)?;
     let clock = as_of.map_or_else(|| Clock::Store(clock::now()), Clock::AsOf);
-    let plan = plan(stock, &rules, clock)?;
-    let deletes_now = || phases(stock, &plan, pending, config.expire.grace).deleted_bytes;
+    let plan = plan(&stock, &rules, clock)?;
+    let deletes_now = || phases(&stock, &plan, &pending, config.expire.grace).deleted_bytes;
     Ok(PlanSum {
         now: plan.now,
         snapshots: stock.items.len(),
@@ -214,7 +257,7 @@ fn plan_sum(config: &Config, seen: &ForPlan, as_of: Option<Timestamp>) -> Result
         not_needed: plan.snapshots.len(),
         frees_bytes: plan.bytes(),
         deletes_now_bytes: as_of.is_none().then(deletes_now),
-        not_known: stock.unknown().into_iter().chain(seen.tombstones_not_believed.iter().cloned()).collect(),
-        costs: costs(stock, &plan, config),
+        not_known: stock.unknown().into_iter().chain(not_known).collect(),
+        costs: costs(&stock, &plan, config),
     })
 }

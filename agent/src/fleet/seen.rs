@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Take, Write};
+use std::io::{self, BufRead, BufReader, Read, Take, Write};
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
@@ -17,19 +17,19 @@ use crate::archive::digest::Sha256;
 use crate::archive::manifest::{Facts, Manifest};
 use crate::catalog::state::StateDir;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::reach::StoredWal;
 use crate::inventory::{Inventory, Look, Part, Snapshot};
-use crate::names::SnapshotId;
+use crate::names::{SnapshotId, bytes_text};
 use crate::program::version::{COMMIT, VERSION};
 use crate::repository::snapshots::Trust;
 use crate::repository::tombstones::announcers;
 use crate::retention::phases::Pending;
 use crate::retention::stock::Stock;
 
-/// The largest file that is read; of more, the repository must be asked each time.
+/// The most that is kept of an instance: some 500,000 snapshots.
 const BYTES_MAX: u64 = 1 << 30;
 
 /// What was seen of an instance.
@@ -59,15 +59,15 @@ pub struct ForPlan {
     pub stock: Stock,
     /// What earlier runs of expire announced.
     pub pending: Vec<Pending>,
-    /// Why other tombstones do not count.
-    pub tombstones_not_believed: Vec<String>,
+    /// What is not known besides: tombstones that do not count, and whose clock is right.
+    pub not_known: Vec<String>,
 }
 
 /// Snapshots, by their places in a list of names: first place and count of each run.
 type Runs = Vec<(u32, u32)>;
 
-/// The first line after the digest. One with a [`PlanLine`] follows, and one with an [`InventoryLine`]; then
-/// two for each snapshot that is believed.
+/// The first line after the digest. One with a [`PlanLine`] follows, and the first frame ends, with its
+/// checksum. The second has a line with an [`InventoryLine`], and two for each snapshot that is believed.
 #[derive(Serialize, Deserialize)]
 struct Head {
     look: Looked,
@@ -109,9 +109,15 @@ struct About {
     sources: Runs,
 }
 
+/// Which instance of which repository.
+fn place(config: &Config) -> String {
+    let config::Repository { url, endpoint, region, virtual_hosted, .. } = &config.repository;
+    format!("{url}\n{endpoint:?}\n{region:?}\n{virtual_hosted}\n{}\n", config.instance)
+}
+
 /// Where it is kept. Instances of several repositories may have the same name.
-pub fn file(config: &Config) -> PathBuf {
-    let place = Sha256::of(format!("{}\n{}", config.repository.url, config.instance).as_bytes()).to_string();
+fn file(config: &Config) -> PathBuf {
+    let place = Sha256::of(place(config).as_bytes()).to_string();
     StateDir::seen_file_of(&config.state_dir, &config.instance, &place[..16])
 }
 
@@ -122,8 +128,7 @@ fn key(config: &Config) -> Result<Sha256> {
         Trust::Anyone => String::new(),
     };
     let announcers = announcers(config)?.digest();
-    let (url, instance) = (&config.repository.url, &config.instance);
-    let key = format!("{VERSION}\n{COMMIT}\n{url}\n{instance}\n{trusted}\n{announcers}\n");
+    let key = format!("{VERSION}\n{COMMIT}\n{trusted}\n{announcers}\n{}", place(config));
     Ok(Sha256::of(key.as_bytes()))
 }
 
@@ -167,7 +172,9 @@ impl Lines {
         let decoder = zstd::Decoder::new(stored).map_err(|e| look_again(Error::file("read", &file, e)))?;
         let input = BufReader::with_capacity(256 << 10, decoder.take(BYTES_MAX));
         let mut lines = Lines { file, input, line: Vec::new() };
-        lines.next().map_err(look_again)?;
+        if !lines.next().map_err(look_again)? {
+            return Err(look_again(lines.damaged()));
+        }
         match lines.line.trim_ascii_end() == key.to_string().as_bytes() {
             true => Ok(lines),
             false => Err(not_seen("lifeboat or the trusted keys changed since this host looked at it")),
@@ -198,6 +205,7 @@ impl Lines {
         let Head { look, names } = self.head()?;
         self.next()?;
         let PlanLine { mut for_plan, needs } = self.json()?;
+        self.next()?; // the checksum of these lines comes after them
         if for_plan.stock.items.len() != needs.len() {
             return Err(self.damaged());
         }
@@ -340,19 +348,34 @@ pub fn write(config: &Config, seen: Seen) -> Result<()> {
         format!("{key}\n").into_bytes(),
         to_line(&Head { look, names: names.names })?,
         to_line(&PlanLine { for_plan, needs })?,
-        to_line(&InventoryLine { url: inventory.repository, not_believed, wal })?,
     ];
-    let failed = |e| Error::file("write", &file, e);
-    let mut out = zstd::Encoder::new(Vec::new(), 1).map_err(failed)?;
-    out.include_checksum(true).map_err(failed)?;
-    for line in first.iter().chain(&lines) {
-        out.write_all(line).map_err(failed)?;
+    let inventory = to_line(&InventoryLine { url: inventory.repository, not_believed, wal })?;
+    let bytes: usize = first.iter().chain(&lines).map(Vec::len).sum();
+    if bytes + inventory.len() > BYTES_MAX as usize {
+        let most = bytes_text(BYTES_MAX);
+        return Err(Error::new(
+            Kind::Io,
+            format!("what is known of it takes more than {most} and is not kept"),
+        ));
     }
-    let bytes = out.finish().map_err(failed)?;
+    let failed = |e| Error::file("write", &file, e);
+    let mut frames = frame(&first).map_err(failed)?;
+    lines.insert(0, inventory);
+    frames.extend(frame(&lines).map_err(failed)?);
     if let Some(dir) = file.parent() {
         disk::create_private_dir(dir)?;
     }
-    disk::replace_durable(&file, &bytes)
+    match disk::try_lock(&file.with_extension("lock"))? {
+        Some(_lock) => disk::replace_durable(&file, &frames),
+        None => Ok(()), // another one looked just now
+    }
+}
+
+fn frame(lines: &[Vec<u8>]) -> io::Result<Vec<u8>> {
+    let mut out = zstd::Encoder::new(Vec::new(), 1)?;
+    out.include_checksum(true)?;
+    lines.iter().try_for_each(|line| out.write_all(line))?;
+    out.finish()
 }
 
 fn to_line(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -68,6 +68,14 @@ impl Fleet {
     }
 }
 
+/// The key that its configuration trusts.
+fn trusted(site: &Site) -> String {
+    let text = fs::read_to_string(site.config()).unwrap();
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let line = lines.find(|line| line.contains("\"ssh-ed25519 ")).unwrap();
+    line.split('"').nth(1).unwrap().to_owned()
+}
+
 /// What was said of each, by its file.
 fn each(told: &Value) -> Vec<(String, Value)> {
     let sites = told["sites"].as_array().unwrap();
@@ -121,18 +129,123 @@ fn what_is_said_of_many_needs_no_request_and_is_what_is_said_of_each() {
 #[test]
 fn what_was_announced_long_enough_ago_may_go_now() {
     let fleet = Fleet::new();
-    let now = |days: i64| {
+    let run = |days: i64, args: &[&str]| {
         fleet.bucket.set_ahead(days * 86_400);
-        let run = |command: &str| fleet.site.run(&["fleet", command, "--json", "south.toml"]);
-        run("look").off_by(&format!("+{days}d")).run().ok();
-        let plan = run("plan").off_by(&format!("+{days}d")).run();
-        plan.json()["sites"][0]["result"]["deletes_now_bytes"].as_u64().unwrap()
+        fleet.site.run(args).off_by(&format!("+{days}d")).run()
     };
-    assert_eq!(now(0), 0);
-    let run = fleet.site.run(&["expire", "--yes", "--max-percent", "100", "--config", "south.toml"]);
-    run.run().ok();
-    assert_eq!(now(0), 0, "its grace is not over");
-    assert!(now(2) > 0);
+    let deletes_now = |days: i64| {
+        run(days, &["fleet", "look", "south.toml"]).ok();
+        let plan = run(days, &["fleet", "plan", "--json", "south.toml"]).json();
+        plan["sites"][0]["result"]["deletes_now_bytes"].as_u64().unwrap()
+    };
+    let expire = ["expire", "--yes", "--max-percent", "100", "--config", "south.toml"];
+    assert_eq!(deletes_now(0), 0);
+    run(0, &expire).ok();
+    assert_eq!(deletes_now(0), 0, "its grace is not over");
+    let bytes = deletes_now(2);
+    run(2, &expire).ok();
+    let status = run(2, &["status", "--json", "--config", "south.toml"]).json();
+    assert!(
+        bytes > 0 && status["expire"]["done"]["freed_bytes"] == bytes,
+        "{bytes}, and {}",
+        status["expire"]
+    );
+}
+
+#[test]
+fn what_is_odd_is_said_as_it_is_said_of_one() {
+    let fleet = Fleet::new();
+    let keys: Vec<String> = fleet.bucket.content().into_keys().collect();
+    let of_north = |part: &str| {
+        let folder = format!("odoo/instances/north/{part}");
+        keys.iter().filter(move |key| key.starts_with(&folder)).collect::<Vec<_>>()
+    };
+    let north = ["--config", "north.toml"];
+    let hold = ["hold", "add", "case", "--tenant", "tenant_0", "--reason", "audit", "--by", "anna"];
+    fleet.site.run(&hold).args(north.to_vec()).run().ok();
+    // A gap in the WAL, foreign WAL, parts that no manifest names, a snapshot without a manifest, and one
+    // that is not believed.
+    fleet.bucket.hide(of_north("wal/")[5]);
+    fleet.bucket.write("odoo/instances/north/wal/stray", &b"x"[..]);
+    let manifests = of_north("snapshots/");
+    let manifests: Vec<&str> =
+        manifests.iter().filter(|key| key.ends_with("/manifest.json")).map(|key| key.as_str()).collect();
+    fleet.bucket.write(&manifests[0].replace("manifest.json", "packs/000077"), &b"x"[..]);
+    fleet.bucket.hide(manifests[1]);
+    fleet.bucket.write(manifests[2], &b"{}"[..]);
+
+    fleet.look().ok();
+    let status = of(&fleet.told(&["status", "--json"], 3), "north.toml");
+    let alone = fleet.alone("north.toml", &["status"]);
+    assert!(alone["problems"].to_string().contains("foreign"), "{alone}");
+    assert_eq!(alone["not_believed"].as_array().unwrap().len(), 1);
+    assert_eq!(timeless(&status["result"]), timeless(&alone));
+    let plan = of(&fleet.told(&["plan", "--json"], 3), "north.toml");
+    let alone = fleet.alone("north.toml", &["expire", "--dry-run"]);
+    let (plan, goes) = (&plan["result"], alone["plan"]["snapshots"].as_array().unwrap().len());
+    assert_eq!((&plan["not_needed"], &plan["frees_bytes"]), (&goes.into(), &alone["frees_bytes"]));
+    assert_eq!((&plan["not_known"], &plan["costs"]), (&alone["not_known"], &alone["costs"]));
+    assert!(alone["not_known"].as_array().is_some_and(|all| !all.is_empty()), "{alone}");
+}
+
+#[test]
+fn nothing_stored_is_not_well_and_the_worst_comes_first() {
+    let fleet = Fleet::new();
+    // Nobody says which tenants there should be.
+    let text = fs::read_to_string(fleet.site.path("south.toml")).unwrap();
+    let named = "tenants = [\"tenant_0\", \"tenant_1\"]";
+    assert!(text.contains(named));
+    fs::write(fleet.site.path("south.toml"), text.replace(named, "")).unwrap();
+    for key in fleet.bucket.content().keys().filter(|key| key.starts_with("odoo/instances/south/snapshots/"))
+    {
+        fleet.bucket.hide(key);
+    }
+    fleet.look().ok();
+    assert_eq!(fleet.told(&["status", "--json"], 3)["well"], 2);
+    let late = fleet.site.run(&["fleet", "status", "--max-age", "1h"]).off_by("+3h");
+    let text = late.args(SITES.map(|(file, ..)| file).to_vec()).run().exits(3).stdout;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "0 of 3 instances are well, as this host last saw them");
+    assert!(lines[3].starts_with("south ") && lines[3].contains("NOTHING STORED  -"), "{text}");
+    assert!(lines[4].contains("LATE") && lines[4].contains("0 of 2"), "{text}");
+
+    // The tenants are those that the configuration names now.
+    let unknown_tenants = || {
+        let plan = of(&fleet.told(&["plan", "--json"], 3), "south.toml");
+        plan["result"]["not_known"].to_string().contains("which tenants there are")
+    };
+    assert!(unknown_tenants());
+    fs::write(
+        fleet.site.path("south.toml"),
+        fs::read_to_string(fleet.site.path("north.toml"))
+            .unwrap()
+            .replace("instance = \"north\"", "instance = \"south\""),
+    )
+    .unwrap();
+    let south = of(&fleet.told(&["status", "--json"], 3), "south.toml");
+    assert_eq!(south["result"]["tenants"][0]["standing"], "never", "{south}");
+    assert!(!unknown_tenants());
+}
+
+#[test]
+fn the_same_place_at_two_stores_is_two_instances() {
+    let (one, other) = (Fleet::new(), Fleet::new());
+    let text = fs::read_to_string(one.site.path("south.toml")).unwrap();
+    let text = text.replace(&one.s3.endpoint(), &other.s3.endpoint());
+    let (own, others) = (trusted(&one.site), trusted(&other.site));
+    assert!(text.contains(&own), "{own}");
+    let text = text.replace(&own, &others);
+    fs::write(one.site.path("away.toml"), text).unwrap();
+    other.bucket.hide(other.bucket.content().keys().find(|key| key.contains("/south/snapshots/")).unwrap());
+    let run = |command: &str| one.site.run(&["fleet", command, "--json", "south.toml", "away.toml"]).run();
+    run("look").ok();
+    let told = run("status").json();
+    let base = |n: usize| told["sites"][n]["result"].clone();
+    assert!(base(0).is_object() && base(1).is_object(), "{told}");
+    let files: Vec<_> = fs::read_dir(one.site.path("lifeboat-state/south")).unwrap().collect();
+    let seen =
+        files.iter().filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with("zst"));
+    assert!(seen.count() >= 3, "{files:?}");
 }
 
 #[test]
@@ -200,8 +313,8 @@ fn what_is_wrong_with_one_is_said_of_it_alone() {
     // Cut short, changed, and empty.
     let mut changed = whole.clone();
     let middle = changed.len() / 2;
-    changed[middle] ^= 1;
-    for bytes in [&whole[..whole.len() - 9], &whole[..middle], &changed, &[]] {
+    changed[middle / 2] ^= 1;
+    for bytes in [&whole[..middle / 2], &changed, &[]] {
         fs::write(seen(), bytes).unwrap();
         for command in [["status", "--json"], ["plan", "--json"]] {
             others_are_known(&fleet.told(&command, 3));
@@ -212,11 +325,11 @@ fn what_is_wrong_with_one_is_said_of_it_alone() {
 
     // Whoever is trusted now did not sign what was seen.
     let good = fs::read_to_string(fleet.site.path("south.toml")).unwrap();
-    let key = good.split("ssh-ed25519 ").nth(1).unwrap().split(['"', ' ']).next().unwrap().to_owned();
-    let mut other = key.clone();
-    other.replace_range(key.len() - 4..key.len() - 3, if key.ends_with('A') { "B" } else { "C" });
-    fs::write(fleet.site.path("south.toml"), good.replace(&key, &other)).unwrap();
-    others_are_known(&fleet.told(&["status", "--json"], 3));
+    let other = trusted(&Site::s3_alone(&fleet.s3, "third"));
+    fs::write(fleet.site.path("south.toml"), good.replace(&trusted(&fleet.site), &other)).unwrap();
+    let told = fleet.told(&["status", "--json"], 3);
+    others_are_known(&told);
+    assert!(of(&told, "south.toml")["error"].to_string().contains("trusted keys changed"), "{told}");
 
     fs::write(fleet.site.path("south.toml"), good.replace("instance = ", "instanze = ")).unwrap();
     let told = fleet.told(&["status", "--json"], 3);
@@ -226,4 +339,12 @@ fn what_is_wrong_with_one_is_said_of_it_alone() {
 
     let one = fleet.site.run(&["--config", "north.toml", "fleet", "status", "north.toml"]).run();
     assert_eq!(one.code, Some(2), "{}", one.stderr);
+    let one = fleet.site.run(&["fleet", "look", "north.toml"]).env("LIFEBOAT_INSTANCE", "south").run();
+    assert!(
+        one.code == Some(2) && one.stderr.contains("LIFEBOAT_INSTANCE names one instance"),
+        "{}",
+        one.stderr
+    );
+    let twice = fleet.site.run(&["fleet", "plan", "north.toml", "north.toml"]).run();
+    assert!(twice.code == Some(2) && twice.stderr.contains("named twice"), "{}", twice.stderr);
 }
