@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, RANGE};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH, RANGE,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use lifeboat::clock::Timestamp;
@@ -228,6 +230,9 @@ async fn accept(listener: TcpListener, front: Front) {
     }
 }
 
+/// The largest object that counts as a record.
+const RECORD_MAX: u64 = 1 << 20;
+
 /// What is behind the faults.
 #[derive(Clone)]
 enum Server {
@@ -238,7 +243,7 @@ enum Server {
 impl Server {
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, StdError> {
         let address = match self {
-            Server::Here(server) => return server.call(request).await.map_err(|e| format!("{e:?}").into()),
+            Server::Here(server) => return one_first(server, request).await,
             Server::There(address) => address,
         };
         let stream = tokio::net::TcpStream::connect(address).await?;
@@ -255,6 +260,24 @@ impl Server {
         }
         Ok(Response::from_parts(head, Body::from(body)))
     }
+}
+
+/// The server looks whether an object is there, and writes it then: of two that come at once, both would be
+/// the first. Those of records come one after the other, as a real store has it.
+async fn one_first(server: &S3Service, request: Request<Body>) -> Result<Response<Body>, StdError> {
+    static FIRST: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let headers = request.headers();
+    let bytes = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let is_record = headers.contains_key(IF_NONE_MATCH) && bytes.is_some_and(|bytes| bytes <= RECORD_MAX);
+    let (request, _one) = match is_record {
+        false => (request, None),
+        true => {
+            let (head, body) = request.into_parts();
+            let body = Body::from(BodyExt::collect(body).await?.to_bytes());
+            (Request::from_parts(head, body), Some(FIRST.lock().await))
+        }
+    };
+    server.call(request).await.map_err(|e| format!("{e:?}").into())
 }
 
 /// The part that `bytes=A-B` asks for: ministack gives the whole of a version.
@@ -516,4 +539,35 @@ pub(crate) fn decode(path: &str) -> String {
         };
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lifeboat::store::{Store, StoreOptions};
+
+    #[test]
+    fn of_two_that_write_at_once_one_is_the_first() {
+        let s3 = S3::start();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let keys = [("access_key_id", ACCESS_KEY), ("secret_access_key", SECRET_KEY)];
+        let file = s3.dir.path().join("keys");
+        std::fs::write(&file, keys.map(|(name, value)| format!("{name} = {value}\n")).concat()).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let options = StoreOptions {
+            endpoint: Some(s3.endpoint()),
+            allow_http: true,
+            credentials_file: Some(file),
+            ..StoreOptions::default()
+        };
+        runtime.block_on(async {
+            let (one, other) = (Store::open(&s3.url("p"), &options), Store::open(&s3.url("p"), &options));
+            let (one, other) = (one.unwrap(), other.unwrap());
+            for n in 0..300 {
+                let key = format!("instances/{n}/instance.json");
+                let (a, b) = tokio::join!(one.put_new(&key, "one"), other.put_new(&key, "other"));
+                assert!(a.is_ok() != b.is_ok(), "{n}: {a:?}, {b:?}");
+            }
+        });
+    }
 }
