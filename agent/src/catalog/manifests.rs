@@ -136,8 +136,11 @@ pub fn write_names(file: &Path, key: Sha256, names: &HashSet<SeenName>) -> Resul
     replace(file, &bytes)
 }
 
-/// Replaces a file, if no other process is at it: then that one does.
-fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
+/// Replaces a file, if no other process is at it: then that one does. Blocking.
+///
+/// # Errors
+/// Those of the file system.
+pub fn replace(file: &Path, bytes: &[u8]) -> Result<()> {
     if let Some(dir) = file.parent() {
         disk::create_private_dir(dir)?;
     }

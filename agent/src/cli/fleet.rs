@@ -112,7 +112,8 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
         Command::Status(StatusArgs { sites, max_age }) => {
             check(&sites.files, app)?;
-            let mut sites = app.looking(told(fleet::status(&sites.files, &app.inputs, max_age))).await?;
+            let status = async { Ok(fleet::status(&sites.files, &app.inputs, max_age).await) };
+            let mut sites = app.looking(status).await?;
             sites.sort_by_key(|site| (State::of(site), Reverse(loses(site)), site.file.clone()));
             let well = sites.iter().filter(|site| State::of(site) == State::Ok).count();
             let value =
@@ -122,18 +123,15 @@ pub async fn run(args: Args, app: &App) -> Result<Done> {
         }
         Command::Plan(PlanArgs { sites, as_of }) => {
             check(&sites.files, app)?;
-            let plans = fleet::plans(&sites.files, &app.inputs, as_of.map(|at| at.0));
-            let sites = app.looking(told(plans)).await?;
-            app.print(&json!({ "sites": sites }), || plan_text(&sites))?;
+            let as_of = as_of.map(|at| at.0);
+            let plans = async { Ok(fleet::plans(&sites.files, &app.inputs, as_of).await) };
+            let sites = app.looking(plans).await?;
+            app.print(&json!({ "sites": sites }), || plan_text(&sites, as_of))?;
             let is_known =
                 |site: &Site<PlanSum>| site.result.as_ref().is_some_and(|plan| plan.not_known.is_empty());
             Ok(done(sites.iter().all(is_known)))
         }
     }
-}
-
-async fn told<T>(work: impl Future<Output = T>) -> Result<T> {
-    Ok(work.await)
 }
 
 /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::print;
 use super::screen::{Text, Tone};
 use super::table::{Cell, WIDTH, table};
-use crate::clock::{Timestamp, span_text};
+use crate::clock::{self, Timestamp, span_text};
 use crate::fleet::{PlanSum, Site};
 use crate::inventory::standing::Standing;
 use crate::names::{bytes_text, counted, shell_word};
@@ -129,12 +129,14 @@ fn status_row(site: &Site<Status>, sites: &[Site<Status>]) -> [Cell; 5] {
 }
 
 /// What expire would do.
-pub fn plan_text(sites: &[Site<PlanSum>]) -> Text {
+pub fn plan_text(sites: &[Site<PlanSum>], as_of: Option<Timestamp>) -> Text {
     let plans = || sites.iter().filter_map(|site| site.result.as_ref());
-    let has_now = plans().any(|plan| plan.deletes_now_bytes.is_some());
     let mut text = Text::default();
-    let last = if has_now { "TO DELETE NOW" } else { "AS OF (UTC)" };
-    let head = ["INSTANCE", "SNAPSHOTS", "STORED", "NOT NEEDED", "FREES", last, "LOOKED AT (UTC)"];
+    if let Some(at) = as_of {
+        text.add(format!("as of {}, if nothing more is stored before that", clock::text(at)));
+        text.line(0);
+    }
+    let head = ["INSTANCE", "NOT NEEDED", "FREES", "OF", "DELETES NOW", "LOOKED AT (UTC)"];
     let mut rows = vec![head.map(Cell::from)];
     rows.extend(sites.iter().map(|site| plan_row(site, sites)));
     text.extend(table(&rows, print::out_width().unwrap_or(WIDTH)));
@@ -172,27 +174,18 @@ pub fn plan_text(sites: &[Site<PlanSum>]) -> Text {
     text
 }
 
-fn plan_row(site: &Site<PlanSum>, sites: &[Site<PlanSum>]) -> [Cell; 7] {
+fn plan_row(site: &Site<PlanSum>, sites: &[Site<PlanSum>]) -> [Cell; 6] {
+    let name = name(site, sites).into();
+    let none = || Cell::from("-");
     let Some(plan) = &site.result else {
-        let [none, rest] = [Cell(Tone::Bad, "NOT KNOWN".to_owned()), Cell::from("-")];
-        return [
-            name(site, sites).into(),
-            none,
-            rest.clone(),
-            rest.clone(),
-            rest.clone(),
-            rest.clone(),
-            rest,
-        ];
+        return [name, Cell(Tone::Bad, "NOT KNOWN".to_owned()), none(), none(), none(), none()];
     };
-    let last = plan.deletes_now_bytes.map_or_else(|| when(Some(plan.now)), bytes_text);
     [
-        name(site, sites).into(),
-        plan.snapshots.to_string().into(),
-        bytes_text(plan.stored_bytes).into(),
-        plan.not_needed.to_string().into(),
+        name,
+        format!("{} of {}", plan.not_needed, plan.snapshots).into(),
         bytes_text(plan.frees_bytes).into(),
-        last.into(),
+        bytes_text(plan.stored_bytes).into(),
+        plan.deletes_now_bytes.map_or_else(none, |bytes| bytes_text(bytes).into()),
         when(site.looked_at).into(),
     ]
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::digest::Sha256;
 use crate::archive::manifest::{Facts, Manifest};
+use crate::catalog::manifests;
 use crate::catalog::state::StateDir;
 use crate::clock::Timestamp;
 use crate::config::{self, Config};
@@ -362,13 +363,7 @@ pub fn write(config: &Config, seen: Seen) -> Result<()> {
     let mut frames = frame(&first).map_err(failed)?;
     lines.insert(0, inventory);
     frames.extend(frame(&lines).map_err(failed)?);
-    if let Some(dir) = file.parent() {
-        disk::create_private_dir(dir)?;
-    }
-    match disk::try_lock(&file.with_extension("lock"))? {
-        Some(_lock) => disk::replace_durable(&file, &frames),
-        None => Ok(()), // another one looked just now
-    }
+    manifests::replace(&file, &frames)
 }
 
 fn frame(lines: &[Vec<u8>]) -> io::Result<Vec<u8>> {
