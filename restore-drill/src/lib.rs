@@ -8,12 +8,12 @@
 //! # Where to begin
 //!
 //! - [`plan::Plan`] says what to restore, which objectives to meet, and where. [`plan::load`] reads it.
-//! - [`checks::Catalogue`] has the business checks: SQL statements that select violations of a rule.
-//! - [`drill::run`] runs a drill and always returns a [`report::Report`]; [`verdict::Verdict`] is its result.
+//! - [`catalogue::Catalogue`] has the business checks: SQL statements that select violations of a rule.
+//! - [`drill::run`] runs a drill and always returns a [`report::Report`]; [`report::verdict::Verdict`] is its result.
 //!
 //! The crate shares no restoring code with `lifeboat`: it starts that program, as a person with the
-//! runbook would. [`stages`] has the places and checks of a drill; [`vault::Vault`] reads and writes the
-//! repository.
+//! runbook would. [`place`] has the places in which a drill restores, [`stages`] what it does there;
+//! [`vault::Vault`] reads and writes the repository.
 //!
 //! # Example
 //!
@@ -23,46 +23,36 @@
 //! use lifeboat::error::Result;
 //! use restore_drill::setup::Setup;
 //! use restore_drill::vault::Vault;
-//! use restore_drill::{checks, drill, markdown, plan};
+//! use restore_drill::place::local::Local;
+//! use restore_drill::report::markdown;
+//! use restore_drill::{catalogue, drill, plan};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! async fn run() -> Result<()> {
 //!     let plan = plan::load("/etc/lifeboat/drill.toml".as_ref())?;
-//!     let catalogue = checks::load(plan.checks_extra_dir.as_deref())?;
+//!     let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
 //!     let setup = Setup { plan, catalogue, program: "/usr/bin/lifeboat".into() };
 //!     // The drill awaits this in its first stage, so that its time counts for the RTO.
 //!     let chosen = async {
 //!         let vault = Vault::open(&setup.plan.config).await?;
 //!         vault.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
 //!     };
-//!     let report = drill::run(&setup, chosen, &CancellationToken::new()).await;
+//!     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
 //!     println!("{}", markdown::render(&report));
 //!     Ok(())
 //! }
 //! ```
 
-pub mod accept;
-mod arguments;
-mod begin_anew;
-pub mod check;
-pub mod check_file;
-pub mod checks;
+pub mod catalogue;
 pub mod cli;
-mod completions;
 pub mod drill;
-pub mod markdown;
+pub mod place;
 pub mod plan;
 pub mod process;
-pub mod publish;
 pub mod rehearse;
 pub mod report;
-pub mod run_checks;
 pub mod say;
-pub mod schema;
-pub mod series;
 pub mod setup;
 pub mod snapshot;
 pub mod stages;
-mod steps;
 pub mod vault;
-pub mod verdict;

@@ -13,15 +13,17 @@ use lifeboat::names::TenantName;
 use lifeboat::odoo::counters::Counters;
 use tokio_util::sync::CancellationToken;
 
-use crate::check::Severity;
+use crate::catalogue::run::Status;
+use crate::place::local::Local;
 use crate::plan::{self, Plan};
-use crate::report::{Report, Stage, StageStatus};
-use crate::run_checks::Status;
+use crate::report::Report;
+use crate::report::finding::State;
+use crate::report::verdict::Verdict;
 use crate::setup::Setup;
 use crate::snapshot::WalPoint;
+use crate::stages::{files, indexes, restore};
 use crate::vault::{self, Vault};
-use crate::verdict::Verdict;
-use crate::{checks, drill, say};
+use crate::{catalogue, drill, say};
 
 /// Largest document of counters that is read.
 const COUNTERS_BYTES_MAX: u64 = 256 << 20;
@@ -61,7 +63,7 @@ impl Rehearsal {
         plan.counters = self.counters.as_deref().map(read_counters).transpose()?.map(Box::new);
         plan.postgres_bin_dir = plan.postgres_bin_dir.or(config.postgres.bin_dir);
         (plan.snapshot, plan.rpo, plan.keep) = (None, None, false);
-        let catalogue = checks::load(plan.checks_extra_dir.as_deref())?;
+        let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
         Ok(Setup { plan, catalogue, program: self.program.clone() })
     }
 
@@ -77,7 +79,7 @@ impl Rehearsal {
                 Source::Dump { snapshot } => vault.choose(&self.tenant, Some(snapshot)).await,
             }
         };
-        let report = drill::run(setup, chosen, cancel).await;
+        let report = drill::run(setup, &Local, chosen, cancel).await;
         (of_report(&report, self.source.clone()), report.verdict)
     }
 }
@@ -97,10 +99,14 @@ fn of_config(config: &Config, rehearsal: &Rehearsal) -> Plan {
 /// What the checkpoint needs of the report.
 fn of_report(report: &Report, source: Source) -> Rehearsed {
     let seconds = |names: &[&str]| {
-        let done = |stage: &&Stage| stage.status == StageStatus::Done && names.contains(&stage.name.as_str());
-        let done: Vec<&Stage> = report.stages.iter().filter(done).collect();
-        let ms: u64 = done.iter().map(|stage| stage.ms).sum();
-        (done.len() == names.len()).then_some(ms as f64 / 1000.0)
+        let done: Vec<u64> = report
+            .stages
+            .iter()
+            .filter(|stage| names.contains(&stage.name.as_str()))
+            .filter(|stage| matches!(stage.state, State::Done | State::Failed))
+            .map(|stage| stage.ms)
+            .collect();
+        (done.len() == names.len()).then(|| done.iter().sum::<u64>() as f64 / 1000.0)
     };
     let ran = |status: Status| !matches!(status, Status::Skipped | Status::Error);
     let integrity = report.integrity.clone().unwrap_or_default();
@@ -113,8 +119,8 @@ fn of_report(report: &Report, source: Source) -> Rehearsed {
         reasons: report.reasons.iter().take(LISTED_MAX).cloned().collect(),
         restore_seconds: seconds(&["restore"]),
         check_seconds: match report.stages.iter().any(|stage| stage.name == "counters") {
-            true => seconds(&["counters", "integrity", "invariants"]),
-            false => seconds(&["integrity", "invariants"]),
+            true => seconds(&["counters", "files", "indexes", "checks"]),
+            false => seconds(&["files", "indexes", "checks"]),
         },
         checks: report.checks.iter().filter(|check| ran(check.status)).count() as u64,
         failed: failed(report),
@@ -125,13 +131,14 @@ fn of_report(report: &Report, source: Source) -> Rehearsed {
 
 /// The names of what failed: checks by their IDs, and the parts of a drill that have none.
 fn failed(report: &Report) -> Vec<String> {
-    let is_bad = |status: Status| matches!(status, Status::Failed | Status::Error);
-    let bad = report.checks.iter().filter(|check| check.severity == Severity::Hard && is_bad(check.status));
-    let mut names: Vec<String> = bad.map(|check| check.id.clone()).collect();
-    for part in ["integrity", "baseline"] {
-        let begins = format!("{part}: ");
-        if report.reasons.iter().any(|reason| reason.starts_with(&begins)) {
-            names.push(part.to_owned());
+    let failed = || report.findings.iter().filter(|finding| finding.state == State::Failed);
+    let mut names: Vec<String> = failed().filter_map(|finding| finding.check.clone()).collect();
+    let is_of = |parts: &[&str]| failed().any(|finding| parts.contains(&finding.part.as_str()));
+    for (name, parts) in
+        [("integrity", &[files::FILES, indexes::INDEXES][..]), ("baseline", &[restore::BASELINE])]
+    {
+        if is_of(parts) {
+            names.push(name.to_owned());
         }
     }
     names

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::checks::Catalogue;
+use crate::catalogue::Catalogue;
 use crate::plan::Plan;
-use crate::report::NotChecked;
 use crate::snapshot::Snapshot;
 
 /// The validated input of a drill.
@@ -24,5 +23,14 @@ pub struct Chosen {
     /// The snapshot.
     pub snapshot: Snapshot,
     /// Snapshots that were skipped, and why; also a note about the writer's clock.
-    pub skipped: Vec<NotChecked>,
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something that the choice did not look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// What.
+    pub what: String,
+    /// The reason.
+    pub why: String,
 }

@@ -20,9 +20,8 @@ use lifeboat::names::{SnapshotId, TenantName};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
 
-use crate::publish::Files;
-use crate::report::NotChecked;
-use crate::setup::Chosen;
+use crate::report::publish::Files;
+use crate::setup::{Chosen, Skipped};
 use crate::snapshot::{Snapshot, WalPoint};
 
 /// The files with the secrets of a configuration: identities, the signing key, the store's credentials,
@@ -97,12 +96,12 @@ impl Vault {
         let manifest = self.repository.manifest(&dump.manifest.id, &origin, &self.trust).await?;
         let skipped = chosen.skipped.into_iter().map(|(id, why)| {
             let what = format!("snapshot {id}, which may be a newer one of this tenant");
-            NotChecked { what, why }
+            Skipped { what, why }
         });
         let clock = dump
             .clock_ahead()
             .and_then(|_| dump.clock_note())
-            .map(|why| NotChecked { what: "the clock of the snapshot's writer".into(), why });
+            .map(|why| Skipped { what: "the clock of the snapshot's writer".into(), why });
         Ok(Chosen {
             snapshot: Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?,
             skipped: skipped.chain(clock).collect(),

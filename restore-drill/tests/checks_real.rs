@@ -9,27 +9,26 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use restore_drill::check::{Check, Severity};
-use restore_drill::checks::{self, Catalogue};
+use restore_drill::catalogue::check::{Check, Severity};
+use restore_drill::catalogue::run::{self, Outcome, Status};
+use restore_drill::catalogue::{self, Catalogue};
+use restore_drill::place::PORT;
 use restore_drill::process;
-use restore_drill::run_checks::{self, Outcome, Status};
-use restore_drill::stages::scratch::PORT;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::process::Command;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-async fn load(cluster: &common::Cluster, dump: &Path, name: &str) -> PgConnection {
-    let place = cluster.scratch.place();
-    let mut admin = common::superuser(place, "postgres").await;
+async fn load(cluster: &common::Cluster, dump: &Path, name: &str) {
+    let room = cluster.scratch.room();
+    let mut admin = common::superuser(room, "postgres").await;
     let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'");
     admin.execute(AssertSqlSafe(create)).await.unwrap();
     let mut restore = Command::new(cluster.bin_dir.join("pg_restore"));
     restore.args(["--no-owner", "--exit-on-error", "-U", "postgres", "-d", name]).arg("-h");
-    restore.arg(&place.socket_dir).args(["-p", &PORT.to_string()]).arg(dump);
+    restore.arg(&room.socket_dir).args(["-p", &PORT.to_string()]).arg(dump);
     let ended = process::run(&mut restore, Duration::from_secs(300)).await.unwrap();
     assert!(ended.is_success(), "{}", ended.last_words());
-    common::superuser(place, name).await
 }
 
 fn of<'a>(outcomes: &'a [Outcome], id: &str) -> &'a Outcome {
@@ -43,11 +42,12 @@ async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
         common::skip(module_path!(), "TEST_ODOO_TENANTS names no directory with real dumps");
         return;
     }
-    let catalogue = checks::load(None).unwrap();
+    let catalogue = catalogue::load(None).unwrap();
     let cluster = common::cluster().await;
     for (at, dump) in dumps.iter().enumerate() {
-        let mut connection = load(&cluster, dump, &format!("t{at}")).await;
-        let outcomes = run_checks::run(&mut connection, &catalogue, LIMIT).await.unwrap();
+        load(&cluster, dump, &format!("t{at}")).await;
+        let mut session = cluster.scratch.room().connect_superuser(&format!("t{at}")).await.unwrap();
+        let outcomes = run::run(&mut session, &catalogue, LIMIT).await.unwrap();
         for outcome in &outcomes {
             let fine = match outcome.severity {
                 Severity::Hard => outcome.status == Status::Passed,
@@ -66,8 +66,8 @@ async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
     }
 
     // The same through the runner, several damages at once and committed.
-    let place = cluster.scratch.place();
-    let mut breaker = common::superuser(place, "t0").await;
+    let room = cluster.scratch.room();
+    let mut breaker = common::superuser(room, "t0").await;
     breaker.execute("SET session_replication_role = replica").await.unwrap();
     let broken = [
         "ACC02", "ACC05", "ACC15", "SAL03", "PUR03", "STK08", "POS08", "ATT04", "SEQ02", "SEQ05", "REF03",
@@ -76,8 +76,8 @@ async fn healthy_tenants_have_no_hard_violation_and_damage_is_found() {
     for (id, sql) in damages().into_iter().filter(|(id, _)| broken.contains(&id.as_str())) {
         breaker.execute(AssertSqlSafe(sql)).await.unwrap_or_else(|e| panic!("{id}: {e}"));
     }
-    let mut connection = common::superuser(place, "t0").await;
-    let outcomes = run_checks::run(&mut connection, &catalogue, LIMIT).await.unwrap();
+    let mut session = room.connect_superuser("t0").await.unwrap();
+    let outcomes = run::run(&mut session, &catalogue, LIMIT).await.unwrap();
     for id in broken {
         let outcome = of(&outcomes, id);
         assert_eq!(outcome.status, Status::Failed, "{outcome:?}");
@@ -105,7 +105,7 @@ fn damages() -> Vec<(String, String)> {
 
 /// Damages one thing in a transaction, looks with the check that is to notice it, and rolls back.
 async fn each_damage_fires(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
-    let mut connection = common::superuser(cluster.scratch.place(), database).await;
+    let mut connection = common::superuser(cluster.scratch.room(), database).await;
     for prelude in &catalogue.preludes {
         connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
     }
@@ -133,7 +133,7 @@ async fn count(connection: &mut PgConnection, check: &Check) -> i64 {
 /// Asks PostgreSQL which columns each statement uses and compares with its `requires`: a check on
 /// another Odoo series must be skipped by name there, not fail with an error.
 async fn requirements_are_complete(cluster: &common::Cluster, database: &str, catalogue: &Catalogue) {
-    let mut connection = common::superuser(cluster.scratch.place(), database).await;
+    let mut connection = common::superuser(cluster.scratch.room(), database).await;
     for prelude in &catalogue.preludes {
         connection.execute(AssertSqlSafe(prelude.as_str())).await.unwrap();
     }

@@ -13,14 +13,14 @@ use lifeboat::clock::{self, Timestamp};
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind};
 use lifeboat::names::SnapshotId;
-use restore_drill::checks;
-use restore_drill::drill;
-use restore_drill::plan;
-use restore_drill::report::{Report, StageStatus};
-use restore_drill::run_checks::Status;
+use restore_drill::catalogue::run::Status;
+use restore_drill::place::local::Local;
+use restore_drill::report::finding::State;
+use restore_drill::report::verdict::Verdict;
+use restore_drill::report::{Report, markdown};
 use restore_drill::setup::{Chosen, Setup};
 use restore_drill::snapshot::Snapshot;
-use restore_drill::verdict::Verdict;
+use restore_drill::{catalogue, drill, plan};
 use tokio_util::sync::CancellationToken;
 
 /// Restores a database of four tables and one file, as `lifeboat restore` would be asked to.
@@ -75,7 +75,7 @@ fn case(hook: &str, after: &str, more: &str) -> Case {
     );
     disk::write_new_durable(&dir.path().join("plan.toml"), text.as_bytes()).unwrap();
     let plan = plan::load(&dir.path().join("plan.toml")).unwrap();
-    let setup = Setup { plan, catalogue: checks::load(None).unwrap(), program };
+    let setup = Setup { plan, catalogue: catalogue::load(None).unwrap(), program };
     Case { _dir: dir, scratch, setup }
 }
 
@@ -102,15 +102,15 @@ async fn snapshot(point: Timestamp) -> Chosen {
 
 async fn drilled(case: &Case, age: Duration) -> Report {
     let chosen = snapshot(clock::now() - age).await;
-    drill::run(&case.setup, async { Ok(chosen) }, &CancellationToken::new()).await
+    drill::run(&case.setup, &Local, async { Ok(chosen) }, &CancellationToken::new()).await
 }
 
 fn left_in(dir: &Path) -> Vec<PathBuf> {
     disk::read_dir(dir).unwrap().unwrap().into_iter().map(|entry| entry.path()).collect()
 }
 
-fn statuses(report: &Report) -> Vec<(&str, StageStatus)> {
-    report.stages.iter().map(|stage| (stage.name.as_str(), stage.status)).collect()
+fn statuses(report: &Report) -> Vec<(&str, State)> {
+    report.stages.iter().map(|stage| (stage.name.as_str(), stage.state)).collect()
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn a_good_snapshot_passes_and_nothing_stays_behind() {
     let case = case("", "", "[objective]\nrpo = \"2h\"\nrto = \"10m\"");
     let report = drilled(&case, Duration::from_secs(3600)).await;
     assert_eq!((report.verdict, report.exit_code), (Verdict::Passed, 0), "{:?}", report.reasons);
-    let names = ["prepare", "scratch", "restore", "integrity", "invariants", "teardown"];
-    assert_eq!(statuses(&report), names.map(|name| (name, StageStatus::Done)));
+    let names = ["choose", "provision", "restore", "files", "indexes", "checks", "odoo", "tear down"];
+    assert_eq!(statuses(&report), names.map(|name| (name, State::Done)));
     assert!((3_600_000..3_700_000).contains(&report.rpo.measured_ms.unwrap()));
     let in_rto: u64 = report.stages.iter().filter(|stage| stage.in_rto).map(|stage| stage.ms).sum();
     assert!(report.rto.measured_ms.unwrap() >= in_rto);
@@ -129,7 +129,7 @@ async fn a_good_snapshot_passes_and_nothing_stays_behind() {
     assert!(report.summary.hard.passed >= 7 && report.summary.hard.failed == 0, "{:?}", report.summary);
     assert_eq!(left_in(&case.scratch), Vec::<PathBuf>::new());
 
-    let text = restore_drill::markdown::render(&report);
+    let text = markdown::render(&report);
     assert!(text.starts_with("# Restore drill PASSED: tenant shop\n"), "{text}");
     let back: Report = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(back, report);
@@ -176,10 +176,10 @@ async fn a_restore_that_could_not_is_told_from_an_archive_that_is_damaged() {
         assert!(report.reasons[0].contains(&format!("exit code {code}")), "{:?}", report.reasons);
         assert!(report.reasons[0].contains("no luck"), "{:?}", report.reasons);
         assert_eq!(
-            statuses(&report)[3..5],
-            [("integrity", StageStatus::NotRun), ("invariants", StageStatus::NotRun)]
+            statuses(&report)[3..7],
+            ["files", "indexes", "checks", "odoo"].map(|name| (name, State::NotRun))
         );
-        assert_eq!(statuses(&report)[5], ("teardown", StageStatus::Done));
+        assert_eq!(statuses(&report)[7], ("tear down", State::Done));
         assert_eq!(report.rto.measured_ms, None);
         assert_eq!(left_in(&case.scratch), Vec::<PathBuf>::new());
     }
@@ -200,7 +200,7 @@ async fn cancelled_it_stops_the_restore_and_tears_down() {
         clock::sleep(Duration::from_millis(1500)).await;
         cancel.cancel();
     };
-    let (report, ()) = tokio::join!(drill::run(&case.setup, async { Ok(chosen) }, &cancel), stopper);
+    let (report, ()) = tokio::join!(drill::run(&case.setup, &Local, async { Ok(chosen) }, &cancel), stopper);
     assert_eq!(report.verdict, Verdict::CouldNotRun);
     assert_eq!(report.reasons, ["restore: lifeboat restore was stopped by a signal"]);
     assert!(mark.exists());
@@ -215,7 +215,7 @@ async fn a_place_that_was_asked_for_stays_and_no_snapshot_is_could_not_run() {
     assert_eq!(left_in(&case.scratch), std::slice::from_ref(&kept));
     assert!(kept.join("data/filestore/drill/aa").exists());
     let none = async { Err(Error::new(Kind::NotFound, "no snapshot of shop")) };
-    let report = drill::run(&case.setup, none, &CancellationToken::new()).await;
+    let report = drill::run(&case.setup, &Local, none, &CancellationToken::new()).await;
     assert_eq!((report.verdict, report.snapshot), (Verdict::CouldNotRun, None));
     assert_eq!(left_in(&case.scratch), [kept]);
 }
@@ -250,6 +250,6 @@ async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
         let report = drilled(&case(&format!("{restore}{flip}{end}"), "", ""), Duration::ZERO).await;
         let integrity = report.integrity.clone().unwrap();
         assert_eq!((report.verdict, integrity.wrong_content), (Verdict::Failed, 1), "{:?}", report.reasons);
-        println!("{}", restore_drill::markdown::render(&report));
+        println!("{}", markdown::render(&report));
     }
 }

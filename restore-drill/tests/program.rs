@@ -18,7 +18,7 @@ use lifeboat::repository::writer::{PackSettings, SnapshotWriter};
 use lifeboat::store::{Store, StoreOptions};
 use lifeboat::{clock, disk};
 use restore_drill::report::Report;
-use restore_drill::verdict::Verdict;
+use restore_drill::report::verdict::Verdict;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 

@@ -98,6 +98,11 @@ impl Session {
         &self.place
     }
 
+    /// Whether it can be used: not after a connection that was lost, or an answer that was not awaited.
+    pub fn is_usable(&self) -> bool {
+        !self.busy
+    }
+
     /// Sets the time limit of each further statement, in the server and here.
     pub async fn allow(&mut self, limit: Duration) -> Result<()> {
         if self.limit < limit {

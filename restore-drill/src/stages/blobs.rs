@@ -2,22 +2,23 @@
 
 use std::collections::HashSet;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use futures::{StreamExt, TryStreamExt};
 use lifeboat::archive::elsewhere::other_storage;
 use lifeboat::archive::hex::hex;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::odoo::BlobName;
+use lifeboat::postgres::Session;
+use lifeboat::postgres::safe_settings::TABLE_WAIT;
+use lifeboat::postgres::session::column;
 use sha1::{Digest, Sha1};
-use sqlx::{Executor, PgConnection, Row};
 use tokio::task::spawn_blocking;
 
-use crate::stages::integrity::Integrity;
+use crate::report::integrity::Integrity;
 
-/// How many files a thread gets at a time.
-const FILES_AT_ONCE: usize = 128;
+/// How many names are fetched at a time.
+const NAMES_AT_ONCE: usize = 2048;
 
 /// Checks every file that the attachments of the restored database name. `known_missing` are names of
 /// files that the snapshot does not contain, according to its manifest. Memory does not grow with their
@@ -26,47 +27,46 @@ const FILES_AT_ONCE: usize = 128;
 /// # Errors
 /// [`Kind::Postgres`] if the attachments cannot be listed. A problem with a file is a finding.
 pub async fn look(
-    connection: &mut PgConnection,
+    session: &mut Session,
     filestore: &Path,
     known_missing: &[String],
     found: &mut Integrity,
 ) -> Result<()> {
-    let ask =
-        |e| Error::new(Kind::Postgres, "cannot list the attachments of the restored database").because(e);
-    let there = "SELECT to_regclass('public.ir_attachment') IS NOT NULL";
-    let there: bool = sqlx::query_scalar(there).fetch_one(&mut *connection).await.map_err(ask)?;
-    if !there {
+    let what = "list the attachments of the restored database";
+    let there = session.row(what, "SELECT to_regclass('public.ir_attachment') IS NOT NULL").await?;
+    if !column::<bool>(&there, 0)? {
         return Err(Error::new(Kind::Integrity, "the restored database has no table ir_attachment"));
     }
-    // Rows that share a file must agree on its size (check ATT03); the largest one is used here.
     let known: HashSet<&str> = known_missing.iter().map(String::as_str).collect();
-    let sql = "SELECT store_fname::text, max(file_size)::bigint FROM public.ir_attachment \
-               WHERE store_fname IS NOT NULL AND store_fname <> '' GROUP BY 1";
+    session.allow(TABLE_WAIT).await?;
+    // Rows that share a file must agree on its size (check ATT03); the largest one is used here.
+    let cursor = "BEGIN; DECLARE names CURSOR FOR \
+                  SELECT store_fname::text, max(file_size)::bigint FROM public.ir_attachment \
+                  WHERE store_fname IS NOT NULL AND store_fname <> '' GROUP BY 1";
+    session.execute(what, cursor).await?;
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
-    let rows = connection.fetch(sql).map(|row| {
-        let row = row.map_err(ask)?;
-        let name: String = row.try_get(0).map_err(ask)?;
-        let size: Option<i64> = row.try_get(1).map_err(ask)?;
-        let size = size.map(|size| size.max(0).cast_unsigned());
-        Ok::<_, Error>(Blob { known: known.contains(name.as_str()), name, size })
-    });
-    let mut looked_at = rows
-        .try_chunks(FILES_AT_ONCE)
-        .map_err(|e| e.1)
-        .map_ok(|blobs| {
-            let filestore: PathBuf = filestore.to_owned();
-            async move {
-                let look =
-                    move || blobs.into_iter().map(|blob| look_at(&filestore, blob)).collect::<Vec<_>>();
-                spawn_blocking(look)
-                    .await
-                    .map_err(|e| Error::new(Kind::Internal, "a file-reading thread ended").because(e))
-            }
-        })
-        .try_buffer_unordered(threads);
-    while let Some(some) = looked_at.try_next().await? {
-        some.into_iter().for_each(|one| add(found, one));
+    loop {
+        let rows = session.rows(what, format!("FETCH {NAMES_AT_ONCE} FROM names")).await?;
+        if rows.is_empty() {
+            break;
+        }
+        let mut parts: Vec<Vec<Blob>> = (0..threads).map(|_| Vec::new()).collect();
+        for (at, row) in rows.iter().enumerate() {
+            let (name, size): (String, Option<i64>) = (column(row, 0)?, column(row, 1)?);
+            let size = size.map(|size| size.max(0).cast_unsigned());
+            parts[at % threads].push(Blob { known: known.contains(name.as_str()), name, size });
+        }
+        let reading = parts.into_iter().map(|blobs| {
+            let filestore = filestore.to_owned();
+            spawn_blocking(move || blobs.into_iter().map(|b| look_at(&filestore, b)).collect::<Vec<_>>())
+        });
+        for part in futures::future::join_all(reading).await {
+            let part =
+                part.map_err(|e| Error::new(Kind::Internal, "a file-reading thread ended").because(e))?;
+            part.into_iter().for_each(|one| add(found, one));
+        }
     }
+    session.execute(what, "ROLLBACK").await?;
     Ok(())
 }
 

@@ -7,12 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lifeboat::error::{Error, Kind, Result};
+use lifeboat::error::Result;
 use lifeboat::odoo::counters::{Counters, Last};
-use lifeboat::postgres::{PostgresOptions, Session, Tls};
-use sqlx::PgConnection;
+use lifeboat::postgres::session::column;
 
-use crate::stages::scratch::{OWNER, PORT, Place};
+use crate::drill::stage::Stage;
+use crate::place::{DATABASE, Room};
+use crate::report::Report;
+use crate::report::finding::{Finding, State};
+use crate::stages::restore;
 
 /// The only schema that is compared: Odoo uses no other.
 const SCHEMA: &str = "public";
@@ -21,27 +24,37 @@ const OWN: &str = "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace =
     AND c.relkind IN ('r', 'p', 'S') AND (c.relpersistence <> 'p' OR EXISTS (SELECT FROM pg_depend d \
     WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))";
 
-/// The differences, as sentences.
-///
-/// # Errors
-/// [`Kind::Postgres`] if the restored database cannot be read.
-pub async fn differences(place: &Place, database: &str, point: &Counters) -> Result<Vec<String>> {
-    let mut connection: PgConnection = place.connect(database).await?;
-    let skipped: Vec<String> = sqlx::query_scalar(OWN).fetch_all(&mut connection).await.map_err(|e| {
-        Error::new(Kind::Postgres, "cannot list the tables of the restored database").because(e)
-    })?;
-    drop(connection);
-    let options = PostgresOptions {
-        host: Some(place.socket_dir.display().to_string()),
-        port: PORT,
-        user: OWNER.to_owned(),
-        tls: Tls::Disable,
-        ..PostgresOptions::default()
-    };
-    let mut session = Session::connect(&options, database).await?;
-    let restored = Counters::take(&mut session).await?;
-    session.close().await;
-    Ok(compare(point, &restored, &skipped.into_iter().collect()))
+/// The comparison with the counters of the point.
+pub struct Compared<'a> {
+    /// Where the tenant is.
+    pub room: &'a Room,
+    /// The counters.
+    pub point: &'a Counters,
+}
+
+impl Stage for Compared<'_> {
+    const NAME: &'static str = "counters";
+    type Output = ();
+
+    async fn run(self, report: &mut Report) -> Result<((), String)> {
+        let Compared { room, point } = self;
+        let mut session = room.connect(DATABASE).await?;
+        let own = session.rows("list the tables of the restored database", OWN).await?;
+        let skipped = own.iter().map(|row| column(row, 0)).collect::<Result<_>>()?;
+        let restored = Counters::take(&mut session).await?;
+        session.close().await;
+        let differences = compare(point, &restored, &skipped);
+        let note = format!(
+            "{} differences from the {} tables and {} sequences of the source at the point",
+            differences.len(),
+            point.tables.len(),
+            point.sequences.len()
+        );
+        for difference in differences {
+            report.findings.push(Finding::new(restore::BASELINE, State::Failed, difference));
+        }
+        Ok(((), note))
+    }
 }
 
 /// What of `restored` cannot be the state of `point`, or of a moment soon after it.

@@ -1,84 +1,98 @@
 //! Runs the shipped `lifeboat restore` as a child process, as a person with the runbook would. The drill
 //! proves that program and shares none of its restoring code.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifeboat::environment;
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::TenantName;
 use lifeboat::names::wal::TimelineId;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use crate::process;
+use crate::drill::stage::{Stage, Stop};
+use crate::place::{DATABASE, OWNER, PORT, Room, SUPERUSER};
+use crate::report::Report;
+use crate::report::baseline::Baseline;
+use crate::report::finding::{Finding, State};
+use crate::setup::Setup;
 use crate::snapshot::{Snapshot, WalPoint};
-use crate::stages::scratch::{OWNER, PORT, Place, SUPERUSER};
+use crate::{process, say};
+
+/// The part of a drill that the restore itself exercises.
+pub const ARCHIVE: &str = "archive";
+/// The comparison with what was recorded when the backup was taken.
+pub const BASELINE: &str = "baseline";
 
 /// The time limit of a restore: a longer one hangs.
 const LIMIT: Duration = Duration::from_secs(7 * 86_400);
-/// How many differences from the baseline are kept as text.
-const DIFFERENCES_MAX: usize = 50;
 
-/// What to restore, and with which program.
-#[derive(Clone, Debug)]
-pub struct Order<'a> {
-    /// The program `lifeboat`.
-    pub program: &'a Path,
-    /// The configuration of a restore host.
-    pub config: &'a Path,
-    /// The tenant.
-    pub tenant: &'a TenantName,
+/// The restore of the chosen snapshot into the room.
+pub struct Restore<'a> {
+    /// The program `lifeboat`, the configuration of a restore host, and the tenant.
+    pub setup: &'a Setup,
+    /// Where to.
+    pub room: &'a Room,
     /// The snapshot, and the point to which it is replayed.
     pub snapshot: &'a Snapshot,
-    /// The identities; if empty, those of the configuration.
-    pub identities: &'a [PathBuf],
-    /// The name of the new database.
-    pub database: &'a str,
-    /// The programs of the server's own version.
-    pub bin_dir: &'a Path,
+    /// Asks the program to stop.
+    pub cancel: &'a CancellationToken,
+}
+
+impl Stage for Restore<'_> {
+    const NAME: &'static str = "restore";
+    const STOP: Stop = Stop::ByItself;
+    type Output = ();
+
+    async fn run(self, report: &mut Report) -> Result<((), String)> {
+        let on_line = |line: &str| say::indented(&format!("  | {line}"), 18);
+        let restored = restore(&self, on_line).await?;
+        report.findings.push(Finding::new(ARCHIVE, State::Done, "restored"));
+        let finding = match &restored.baseline {
+            None => {
+                let what = "the restore reported no comparison with the baseline of the backup";
+                Finding::new(BASELINE, State::Unknown, what)
+            }
+            Some(Baseline { differences_count: 0, tables, .. }) => {
+                let tables = tables.map_or_else(String::new, |tables| format!(" in {tables} tables"));
+                Finding::new(BASELINE, State::Done, format!("no differences{tables}"))
+            }
+            Some(baseline) => Finding::new(BASELINE, State::Failed, baseline.text()),
+        };
+        let mut note = match &restored.baseline {
+            Some(baseline) => {
+                format!("{} differences from the baseline of the backup", baseline.differences_count)
+            }
+            None => "restored, but lifeboat reported no comparison with the baseline".to_owned(),
+        };
+        report.findings.push(finding);
+        for view in &restored.not_filled {
+            note.push_str(&format!("; {view}"));
+        }
+        report.baseline = restored.baseline;
+        report.restore_answer = Some(restored.answer);
+        Ok(((), note))
+    }
 }
 
 /// What a restore reported.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Restored {
+struct Restored {
     /// The comparison with the baseline of the backup; `None` if it reported none.
-    pub baseline: Option<Baseline>,
+    baseline: Option<Baseline>,
     /// Materialized views that could not be filled: a drill cannot reach other systems.
-    pub not_filled: Vec<String>,
+    not_filled: Vec<String>,
     /// Everything that it printed with `--json`.
-    pub answer: Value,
-}
-
-/// The comparison of the restored database with what was recorded when the backup was taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Baseline {
-    /// Tables compared (rows, highest id, last write), if the restore reported it.
-    pub tables: Option<u64>,
-    /// The number of differences.
-    pub differences_count: u64,
-    /// The first differences.
-    pub differences: Vec<String>,
-}
-
-impl Baseline {
-    /// Adds differences that were found besides.
-    pub fn add(&mut self, more: Vec<String>) {
-        self.differences_count += more.len() as u64;
-        let room = DIFFERENCES_MAX.saturating_sub(self.differences.len());
-        self.differences.extend(more.into_iter().take(room));
-    }
+    answer: Value,
 }
 
 /// The command line of the shipped program: only here its flags are known.
-fn command(order: &Order, place: &Place) -> Command {
-    let mut command = Command::new(order.program);
-    if !order.config.as_os_str().is_empty() {
-        command.arg("--config").arg(order.config);
+fn command(order: &Restore<'_>) -> Command {
+    let (plan, room) = (&order.setup.plan, order.room);
+    let mut command = Command::new(&order.setup.program);
+    if !plan.config.as_os_str().is_empty() {
+        command.arg("--config").arg(&plan.config);
     }
-    command.args(["restore", "--tenant", order.tenant.as_str()]);
+    command.args(["restore", "--tenant", plan.tenant.as_str()]);
     match order.snapshot.replayed_to {
         // As a rollback does: which base backup leads there, the restore decides.
         Some(WalPoint { lsn, timeline }) => {
@@ -87,10 +101,10 @@ fn command(order: &Order, place: &Place) -> Command {
         }
         None => command.args(["--snapshot", order.snapshot.id.as_str()]),
     };
-    for identity in order.identities {
+    for identity in &plan.identities {
         command.arg("--identity").arg(identity);
     }
-    command.args(["--as", order.database]).arg("--data-dir").arg(&place.data_dir);
+    command.args(["--as", DATABASE]).arg("--data-dir").arg(&room.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
     // The source's tablespaces do not exist here; what cannot be created is a finding, and the rest is
     // checked.
@@ -102,30 +116,21 @@ fn command(order: &Order, place: &Place) -> Command {
             command.env_remove(name);
         }
     }
-    command.env("LIFEBOAT_POSTGRES_HOST", &place.socket_dir);
+    command.env("LIFEBOAT_POSTGRES_HOST", &room.socket_dir);
     command.env("LIFEBOAT_POSTGRES_PORT", PORT.to_string());
     command.env("LIFEBOAT_POSTGRES_USER", SUPERUSER);
     command.env("LIFEBOAT_POSTGRES_TLS", "disable");
     command.env("LIFEBOAT_POSTGRES_MAINTENANCE_DATABASE", "postgres");
-    command.env("LIFEBOAT_POSTGRES_BIN_DIR", order.bin_dir);
+    command.env("LIFEBOAT_POSTGRES_BIN_DIR", &room.bin_dir);
     command
 }
 
-/// Restores into `place`; `on_line` is called for each line that the program prints for people. When
-/// cancelled, it asks the program to stop and waits for it.
-///
-/// # Errors
-/// [`Kind::Integrity`] if the program says that the archive or the restored data is wrong;
-/// [`Kind::Interrupted`]; others if it could not do its work.
-pub async fn run(
-    order: &Order<'_>,
-    place: &Place,
-    cancel: &CancellationToken,
-    on_line: impl FnMut(&str),
-) -> Result<Restored> {
-    let mut command = command(order, place);
-    let ended =
-        process::run_heard(&mut command, "lifeboat restore", LIMIT, cancel.cancelled(), on_line).await?;
+/// Runs the program; `on_line` is called for each line that it prints for people. When cancelled, it asks the
+/// program to stop and waits for it.
+async fn restore(order: &Restore<'_>, on_line: impl FnMut(&str) + Send) -> Result<Restored> {
+    let stopped = order.cancel.cancelled();
+    let mut command = command(order);
+    let ended = process::run_heard(&mut command, "lifeboat restore", LIMIT, stopped, on_line).await?;
     let answer = answer(&ended.stdout);
     let incomplete = ended.status.code() == Some(i32::from(Kind::Incomplete.exit_code())) && answer.is_some();
     if ended.is_success() || incomplete {
@@ -198,16 +203,7 @@ fn baseline(answer: &Value) -> Option<Baseline> {
     let differences = answer.pointer("/baseline/differences")?.as_array()?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let differences: Vec<String> = differences.iter().map(text).chain(not_made(answer, false)).collect();
-    Some(Baseline {
-        tables: answer.pointer("/baseline/tables").and_then(Value::as_u64),
-        differences_count: differences.len() as u64,
-        differences: differences.into_iter().take(DIFFERENCES_MAX).collect(),
-    })
-}
-
-/// The filestore of a database in Odoo's data directory.
-pub fn filestore(data_dir: &Path, database: &str) -> PathBuf {
-    data_dir.join("filestore").join(database)
+    Some(Baseline::of(answer.pointer("/baseline/tables").and_then(Value::as_u64), differences))
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use lifeboat::postgres::{PostgresOptions, Tools};
-use restore_drill::stages::scratch::{Place, Scratch};
-use sqlx::{Executor, PgConnection};
+use restore_drill::place::local::server::Scratch;
+use restore_drill::place::{PORT, Room, SUPERUSER};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::{ConnectOptions, Executor, PgConnection};
 
 /// A scratch cluster below a directory of its own that user postgres may enter.
 pub struct Cluster {
@@ -26,8 +28,10 @@ pub async fn cluster() -> Cluster {
 }
 
 /// A connection as the superuser, for tests that make things: names are found in `public`.
-pub async fn superuser(place: &Place, database: &str) -> PgConnection {
-    let mut connection = place.connect_superuser(database).await.unwrap();
+pub async fn superuser(room: &Room, database: &str) -> PgConnection {
+    let options = PgConnectOptions::new_without_pgpass().socket(&room.socket_dir).port(PORT);
+    let options = options.username(SUPERUSER).database(database).ssl_mode(PgSslMode::Disable);
+    let mut connection = options.connect().await.unwrap();
     connection.execute("SET search_path = public").await.unwrap();
     connection
 }

@@ -154,7 +154,11 @@ fn the_point_is_restored_and_checked_and_the_measured_time_is_in_the_evidence() 
     let said = found(&report, "rehearsal");
     assert!(said.starts_with("depot (the smallest tenant) was restored in "), "{said}");
     assert_eq!(report["checkpoint"]["scorecard"]["rollback_confidence"], "high");
-    assert!(out.stderr.contains("rehearsal: ") && out.stderr.contains("invariants"), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("rehearsal: ") && out.stderr.contains("hard checks passed"),
+        "{}",
+        out.stderr
+    );
     all.nothing_is_left();
 
     // the evidence is what it says, for people too, and the plan of a rollback goes by it

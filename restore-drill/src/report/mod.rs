@@ -7,17 +7,27 @@ use lifeboat::names::TenantName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::check::Severity;
-use crate::run_checks::{Outcome, Status};
+use crate::catalogue::check::Severity;
+use crate::catalogue::run::{Outcome, Status};
+use crate::plan::Plan;
 use crate::snapshot::Snapshot;
-use crate::stages::integrity::Integrity;
-use crate::stages::restore::Baseline;
-use crate::verdict::{Measure, Verdict};
+
+pub mod baseline;
+pub mod finding;
+pub mod integrity;
+pub mod markdown;
+pub mod publish;
+pub mod verdict;
+
+use baseline::Baseline;
+use finding::{Coverage, Finding, State};
+use integrity::Integrity;
+use verdict::{Measure, Verdict, ms};
 
 /// The name of this schema.
 pub const SCHEMA: &str = "lifeboat-drill-report";
 /// Its version: it changes if a key changes its meaning or is removed; new keys may be added.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// The whole report of a drill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,8 +60,12 @@ pub struct Report {
     pub rto: Measure,
     /// The restored snapshot; absent if none was found.
     pub snapshot: Option<Snapshot>,
+    /// How much of a whole drill was exercised.
+    pub coverage: Coverage,
     /// The stages, in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<StageRecord>,
+    /// What they found, in the order in which they found it.
+    pub findings: Vec<Finding>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
     /// Files and indexes.
@@ -60,8 +74,6 @@ pub struct Report {
     pub checks: Vec<Outcome>,
     /// The number of checks by outcome.
     pub summary: Summary,
-    /// What was not checked, and why.
-    pub not_checked: Vec<NotChecked>,
     /// The unchanged output of `lifeboat restore --json`.
     pub restore_answer: Option<Value>,
     /// The scratch directory, if it is kept.
@@ -71,40 +83,52 @@ pub struct Report {
     pub stored: Option<Stored>,
 }
 
-/// How a stage ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StageStatus {
-    /// It finished; its findings are elsewhere in the report.
-    Done,
-    /// It ended with an error.
-    Error,
-    /// It did not begin, because an earlier one failed.
-    NotRun,
+impl Report {
+    /// The report of a drill that begins now.
+    pub fn new(plan: &Plan, drill: String, begun: Timestamp) -> Report {
+        let objective = |objective: Option<_>| Measure { objective_ms: objective.map(ms), measured_ms: None };
+        Report {
+            schema: SCHEMA.to_owned(),
+            schema_version: SCHEMA_VERSION,
+            drill,
+            written_by: format!("restore-drill {}", env!("CARGO_PKG_VERSION")),
+            plan: plan.file.display().to_string(),
+            tenant: plan.tenant.clone(),
+            begun,
+            ended: begun,
+            verdict: Verdict::CouldNotRun,
+            exit_code: Verdict::CouldNotRun.exit_code(),
+            reasons: Vec::new(),
+            rpo: objective(plan.rpo),
+            rto: objective(plan.rto),
+            snapshot: None,
+            coverage: Coverage::default(),
+            stages: Vec::new(),
+            findings: Vec::new(),
+            baseline: None,
+            integrity: None,
+            checks: Vec::new(),
+            summary: Summary::default(),
+            restore_answer: None,
+            kept: None,
+            stored: None,
+        }
+    }
 }
 
 /// One stage and its time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Stage {
+pub struct StageRecord {
     /// As in `restore`.
     pub name: String,
-    /// How it ended.
-    pub status: StageStatus,
+    /// How it ended; [`State::NotRun`] if an earlier one did not finish.
+    pub state: State,
     /// How long it took.
     pub ms: u64,
     /// What it did, in one line, or its error.
     pub note: String,
     /// Whether its time counts for the RTO.
     pub in_rto: bool,
-}
-
-/// Something that was not checked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotChecked {
-    /// What.
-    pub what: String,
-    /// The reason.
-    pub why: String,
 }
 
 /// Numbers of checks of one severity.
@@ -160,51 +184,4 @@ impl Summary {
         }
         summary
     }
-}
-
-/// What a drill with these results did not check. It is always listed, so that nobody overestimates a drill.
-pub fn not_checked(
-    snapshot: Option<&Snapshot>,
-    integrity: Option<&Integrity>,
-    baseline: Option<&Baseline>,
-    outcomes: &[Outcome],
-) -> Vec<NotChecked> {
-    let mut list = Vec::new();
-    let mut add = |what: &str, why: String| list.push(NotChecked { what: what.to_owned(), why });
-    match integrity {
-        None => add("files of attachments, tables and indexes", "the drill ended before this".to_owned()),
-        Some(found) => {
-            if let Some(why) = &found.amcheck_skipped {
-                add("tables and indexes below SQL (amcheck)", why.clone());
-            }
-            if found.missing_known > 0 {
-                let why = "the snapshot says that it does not contain them".to_owned();
-                add(&format!("{} files that attachments name", found.missing_known), why);
-            }
-        }
-    }
-    let is_dump = |snapshot: &Snapshot| snapshot.replayed_to.is_none();
-    if snapshot.is_some_and(|snapshot| is_dump(snapshot) && snapshot.filestore.is_none()) {
-        add("the filestore as a whole", "the snapshot contains the database only".to_owned());
-    }
-    if baseline.is_none() {
-        let why = "the restore did not report a comparison".to_owned();
-        add("rows, highest ids and last writes of every table against the source", why);
-    }
-    if outcomes.is_empty() {
-        add("all business checks", "the drill ended before this".to_owned());
-    }
-    for outcome in outcomes {
-        if let (Status::Skipped | Status::Error, Some(why)) = (outcome.status, &outcome.message) {
-            let what = format!("check {} ({}): {}", outcome.id, outcome.severity, outcome.title);
-            add(&what, why.clone());
-        }
-    }
-    if outcomes.iter().any(|outcome| outcome.severity == Severity::Base) {
-        let why = "the snapshot does not record these counts, so they are only reported".to_owned();
-        add("whether base checks find as many violations here as on the source", why);
-    }
-    let why = "Odoo was not started: no order, delivery, invoice or payment was created".to_owned();
-    add("business transactions", why);
-    list
 }

@@ -3,22 +3,20 @@
 
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use lifeboat::clock;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::postgres::Session;
+use lifeboat::postgres::session::column;
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, Column, Connection, Executor, PgConnection, Row, SqlSafeStr, Statement, TypeInfo};
 
-use crate::accept::Acceptance;
-use crate::check::{Check, Severity};
-use crate::checks::Catalogue;
-use crate::schema::Schema;
+use super::Catalogue;
+use super::check::{Check, Severity};
+use super::schema::Schema;
+use crate::plan::accept::Acceptance;
 
 /// How many violations of each check are shown: the first in the order of their text.
 pub const SAMPLES: usize = 3;
 const SAMPLE_CHARS: usize = 200;
-/// How long we wait beyond the server's own time limit before we give up the connection.
-const GRACE: Duration = Duration::from_secs(15);
 /// The time limit of the prelude and of reading the schema: they need seconds; more means a server in
 /// trouble.
 const PREPARE_LIMIT: Duration = Duration::from_secs(120);
@@ -77,18 +75,15 @@ pub struct Outcome {
 /// # Errors
 /// [`Kind::Postgres`] if the session cannot be prepared: the server is gone, or a prelude is wrong. Safe
 /// to repeat.
-pub async fn run(
-    connection: &mut PgConnection,
-    catalogue: &Catalogue,
-    timeout: Duration,
-) -> Result<Vec<Outcome>> {
-    let schema = match tokio::time::timeout(PREPARE_LIMIT, prepare(connection, catalogue)).await {
+pub async fn run(session: &mut Session, catalogue: &Catalogue, timeout: Duration) -> Result<Vec<Outcome>> {
+    let schema = match tokio::time::timeout(PREPARE_LIMIT, prepare(session, catalogue)).await {
         Ok(schema) => schema?,
         Err(_) => {
             let what = format!("the checks could not be prepared in {}", clock::span_text(PREPARE_LIMIT));
             return Err(Error::new(Kind::Postgres, what).effect("no check was run"));
         }
     };
+    session.allow(timeout).await?;
     let mut outcomes = Vec::with_capacity(catalogue.checks.len());
     let mut lost = None;
     for check in &catalogue.checks {
@@ -96,12 +91,16 @@ pub async fn run(
         let result = match (schema.reason_to_skip(check), &lost) {
             (Some(reason), _) => Ended::Skipped(reason),
             (None, Some(id)) => Ended::Error(format!("not run: the connection was lost at check {id}")),
-            (None, None) => match one(connection, check, timeout).await {
+            (None, None) => match transaction(session, check).await {
                 Ok(found) => Ended::Found(found),
-                Err(Trouble::Check(message)) => Ended::Error(message),
-                Err(Trouble::Connection(message)) => {
-                    lost = Some(check.id.clone());
-                    Ended::Error(message)
+                Err(error) => {
+                    if !session.is_usable() {
+                        lost = Some(check.id.clone());
+                    }
+                    Ended::Error(match error.causes().as_slice() {
+                        [] => error.what().to_owned(),
+                        causes => causes.join(": "),
+                    })
                 }
             },
         };
@@ -110,99 +109,45 @@ pub async fn run(
     Ok(outcomes)
 }
 
-fn failed(verb: &str, source: sqlx::Error) -> Error {
-    Error::new(Kind::Postgres, format!("cannot {verb}")).because(source)
-}
-
-async fn prepare(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<Schema> {
+async fn prepare(session: &mut Session, catalogue: &Catalogue) -> Result<Schema> {
     // A fresh restore has poor statistics, so JIT costs more than it saves. PostgreSQL's own names come
     // first and temporary ones last: a restored database contains code and settings of its owner (this
     // session has no more rights than that owner). A policy must not hide rows from a check.
-    let settings = format!(
-        "SET search_path = pg_catalog, public, pg_temp; SET row_security = off; SET jit = off; \
-         SET client_min_messages = warning; SET statement_timeout = {};",
-        PREPARE_LIMIT.as_millis()
-    );
-    execute(connection, &settings, "set up the session of the checks").await?;
+    let settings = "SET search_path = pg_catalog, public, pg_temp; SET row_security = off; SET jit = off";
+    session.execute("set up the session of the checks", settings).await?;
     for prelude in &catalogue.preludes {
-        execute(connection, prelude, "create the helper functions of the checks (prelude.sql)").await?;
+        session.execute("create the helper functions of the checks (prelude.sql)", prelude).await?;
     }
-    execute(connection, "SET default_transaction_read_only = on", "set up the session of the checks").await?;
-    Schema::read(connection).await
-}
-
-async fn execute(connection: &mut PgConnection, script: &str, verb: &str) -> Result<()> {
-    let script = sqlx::raw_sql(AssertSqlSafe(script));
-    script.execute(connection).await.map(|_| ()).map_err(|e| failed(verb, e))
+    let settings = "SET default_transaction_read_only = on";
+    session.execute("set up the session of the checks", settings).await?;
+    Schema::read(session).await
 }
 
 /// What a check found: the number of rows and the first ones.
+#[derive(Default)]
 struct Found {
     violations: u64,
     samples: Vec<String>,
 }
 
-enum Trouble {
-    /// This check cannot be run; the next one can.
-    Check(String),
-    /// The connection cannot be used any more.
-    Connection(String),
-}
-
-impl From<sqlx::Error> for Trouble {
-    fn from(error: sqlx::Error) -> Trouble {
-        match &error {
-            sqlx::Error::Database(said) => Trouble::Check(said.to_string()),
-            sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. } => Trouble::Check(error.to_string()),
-            _ => Trouble::Connection(error.to_string()),
-        }
+async fn transaction(session: &mut Session, check: &Check) -> Result<Found> {
+    let what = format!("run check {}", check.id);
+    session.execute(&what, "BEGIN READ ONLY").await?;
+    let found = violations(session, &what, check).await;
+    if session.is_usable() {
+        session.execute(&what, "ROLLBACK").await?;
     }
-}
-
-async fn one(connection: &mut PgConnection, check: &Check, timeout: Duration) -> Result<Found, Trouble> {
-    match tokio::time::timeout(timeout + GRACE, transaction(connection, check, timeout)).await {
-        Ok(found) => found,
-        // After an abandoned query the connection is in the middle of an answer.
-        Err(_) => Err(Trouble::Connection(format!(
-            "no answer within {}, although the server's own time limit should have ended the query",
-            clock::span_text(timeout + GRACE)
-        ))),
-    }
-}
-
-async fn transaction(
-    connection: &mut PgConnection,
-    check: &Check,
-    timeout: Duration,
-) -> Result<Found, Trouble> {
-    let mut transaction = connection.begin_with("BEGIN READ ONLY").await?;
-    let limit = format!("SET LOCAL statement_timeout = {}", timeout.as_millis());
-    sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut *transaction).await?;
-    let result = violations(&mut transaction, check).await;
-    let ended = transaction.rollback().await;
-    let found = result?;
-    ended?;
-    Ok(found)
+    found
 }
 
 /// Counts rows as they arrive and keeps the first ones: memory does not grow with the number of violations.
-/// The statement is prepared, so that the server refuses more than one.
-async fn violations(connection: &mut PgConnection, check: &Check) -> Result<Found, Trouble> {
-    let statement = connection.prepare(AssertSqlSafe(check.sql.as_str()).into_sql_str()).await?;
-    match statement.columns() {
-        [one] if ["TEXT", "VARCHAR", "NAME"].contains(&one.type_info().name()) => {}
-        [one] => {
-            let what = format!("it returns a column of type {}, not text", one.type_info().name());
-            return Err(Trouble::Check(what));
-        }
-        columns => {
-            return Err(Trouble::Check(format!("it returns {} columns, not one", columns.len())));
-        }
-    }
-    let mut found = Found { violations: 0, samples: Vec::with_capacity(SAMPLES + 1) };
-    let mut rows = statement.query().persistent(false).fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let text: Option<String> = row.try_get_unchecked(0)?;
+/// In parentheses, the server accepts no second statement.
+async fn violations(session: &mut Session, what: &str, check: &Check) -> Result<Found> {
+    let mut found = Found::default();
+    let mut several = false;
+    let each = |row| {
+        several |= column::<Option<String>>(&row, 1).is_ok();
+        let text: Option<String> = column(&row, 0)?;
         let text = text.unwrap_or_else(|| "(no text: a part of it is NULL)".to_owned());
         found.violations += 1;
         let text: String = text.chars().take(SAMPLE_CHARS).collect();
@@ -211,8 +156,13 @@ async fn violations(connection: &mut PgConnection, check: &Check) -> Result<Foun
             found.samples.insert(at, text);
             found.samples.truncate(SAMPLES);
         }
+        Ok(())
+    };
+    session.each(what, format!("SELECT * FROM (\n{}\n) AS found", check.sql), each).await?;
+    match several {
+        true => Err(Error::new(Kind::Config, "it returns several columns, not one")),
+        false => Ok(found),
     }
-    Ok(found)
 }
 
 enum Ended {

@@ -10,8 +10,7 @@ use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::repository::Repository;
 
-use crate::markdown;
-use crate::report::Report;
+use super::{Report, markdown};
 
 /// A report as files: `report.md` for people, and `report.json`, which contains the digest of the former.
 /// `report.json` is signed and written last, so a report with it is complete.

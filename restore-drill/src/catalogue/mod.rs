@@ -10,8 +10,13 @@ use include_dir::{Dir, DirEntry, include_dir};
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 
-use crate::check::Check;
-use crate::check_file;
+pub mod check;
+pub mod file;
+pub mod run;
+mod schema;
+pub mod series;
+
+use check::Check;
 
 static EMBEDDED: Dir = include_dir!("$CARGO_MANIFEST_DIR/checks");
 
@@ -59,7 +64,7 @@ fn add(
         preludes.push(text.to_owned());
         return Ok(());
     }
-    let check = check_file::parse(path, text)?;
+    let check = file::parse(path, text)?;
     let id = check.id.clone();
     if let Some((other, _)) = found.insert(id.clone(), (path.to_owned(), check)) {
         return Err(Error::new(Kind::Config, format!("check id {id} is in two files: {other} and {path}"))
@@ -126,7 +131,7 @@ fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Severity;
+    use check::Severity;
 
     const GOOD: &str = "-- id: ABC01\n-- area: own\n-- severity: hard\n-- title: t\n-- versions: >=17\n\
         -- requires: a.b\n--   c\n-- reason: because\n--   of that\n-- a note\nSELECT 'x';\n";

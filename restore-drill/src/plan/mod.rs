@@ -15,7 +15,9 @@ use lifeboat::odoo::counters::Counters;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::accept::{Acceptance, end_of_day};
+pub mod accept;
+
+use accept::{Acceptance, end_of_day};
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(300);

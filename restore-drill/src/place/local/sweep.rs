@@ -7,8 +7,8 @@ use lifeboat::disk;
 use lifeboat::error::Result;
 use lifeboat::postgres::server_stop;
 
-use crate::stages::account::Account;
-use crate::stages::scratch::{KEEP, LOCK};
+use super::account::Account;
+use super::server::{KEEP, LOCK};
 
 /// Removes what killed drills left in `parent`: stops their servers and removes their directories, which
 /// contain restored data. Directories that are kept on request, are in use, or belong to other accounts
@@ -56,7 +56,7 @@ mod tests {
     use rustix::process::Signal;
 
     use super::*;
-    use crate::stages::scratch::Scratch;
+    use crate::place::local::server::Scratch;
 
     const STOP_LIMIT: Duration = Duration::from_secs(60);
 
@@ -98,7 +98,7 @@ mod tests {
         let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
         assert_eq!(removed, [at("d-killed")]);
         assert_eq!(reaper.await.unwrap().unwrap().stopped, None);
-        assert!(used.place().connect("postgres").await.is_ok());
+        assert!(used.room().connect("postgres").await.is_ok());
         assert!(at("d-kept").join("pg").exists());
         used.tear_down(false).await.unwrap();
         assert!(!at("d-used").exists());

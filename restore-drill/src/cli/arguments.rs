@@ -7,7 +7,7 @@ use lifeboat::names::wal::TimelineId;
 use lifeboat::names::{Lsn, SnapshotId, TenantName};
 use lifeboat::program::version::{VERSION, long as version_text};
 
-use crate::completions;
+use super::completions;
 
 const EXIT_CODES: &str = "\
 Exit codes:

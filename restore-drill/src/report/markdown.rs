@@ -1,15 +1,16 @@
 //! The report for people, in Markdown: first the verdict, then the measurements, then everything that is
-//! wrong, then what was not checked.
+//! wrong, then what was not exercised.
 
 use std::fmt::Write;
 
 use lifeboat::clock;
 use lifeboat::names::bytes_text;
 
-use crate::check::Severity;
-use crate::report::{Report, StageStatus, Tally};
-use crate::run_checks::{Outcome, Status};
-use crate::verdict::{Measure, Verdict, span};
+use super::finding::State;
+use super::verdict::{Measure, Verdict, span};
+use super::{Report, Tally};
+use crate::catalogue::check::Severity;
+use crate::catalogue::run::{Outcome, Status};
 
 /// Renders a report. Values from the database are escaped, so that they cannot act as markup.
 pub fn render(report: &Report) -> String {
@@ -23,7 +24,7 @@ pub fn render(report: &Report) -> String {
         .and_then(|()| integrity(&mut out, report))
         .and_then(|()| baseline(&mut out, report))
         .and_then(|()| checks(&mut out, report))
-        .and_then(|()| not_checked(&mut out, report));
+        .and_then(|()| not_exercised(&mut out, report));
     out
 }
 
@@ -114,10 +115,11 @@ fn met(measure: Measure) -> &'static str {
 fn stages(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "\n## Stages\n\n| stage | time | in RTO | |\n|---|---:|---|---|")?;
     for stage in &report.stages {
-        let (time, note) = match stage.status {
-            StageStatus::Done => (span(stage.ms), plain(&stage.note)),
-            StageStatus::Error => (span(stage.ms), format!("**error**: {}", plain(&stage.note))),
-            StageStatus::NotRun => ("not run".to_owned(), plain(&stage.note)),
+        let (time, note) = match stage.state {
+            State::Done => (span(stage.ms), plain(&stage.note)),
+            State::Failed => (span(stage.ms), format!("**failed**: {}", plain(&stage.note))),
+            State::Unknown => (span(stage.ms), format!("**error**: {}", plain(&stage.note))),
+            State::NotRun => ("not run".to_owned(), plain(&stage.note)),
         };
         let counts = if stage.in_rto { "yes" } else { "no" };
         writeln!(out, "| {} | {time} | {counts} | {note} |", stage.name)?;
@@ -259,12 +261,21 @@ fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
     Ok(())
 }
 
-fn not_checked(out: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(out, "\n## Not checked\n\n| what | why |\n|---|---|")?;
-    report
-        .not_checked
-        .iter()
-        .try_for_each(|item| writeln!(out, "| {} | {} |", plain(&item.what), plain(&item.why)))
+/// Checks are many, and most are skipped because a module is not installed: they come last.
+fn not_exercised(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\n## Not exercised\n\n{} were exercised.", report.coverage.text())?;
+    writeln!(out, "\n| what | why |\n|---|---|")?;
+    let open = |state| matches!(state, State::NotRun | State::Unknown);
+    for finding in report.findings.iter().filter(|finding| open(finding.state)) {
+        writeln!(out, "| {} | {} |", plain(&finding.part), plain(&finding.what))?;
+    }
+    for outcome in &report.checks {
+        if let (Status::Skipped | Status::Error, Some(why)) = (outcome.status, &outcome.message) {
+            let (id, severity, title) = (&outcome.id, outcome.severity, plain(&outcome.title));
+            writeln!(out, "| check {id} ({severity}): {title} | {} |", plain(why))?;
+        }
+    }
+    Ok(())
 }
 
 /// Text without markup, in one line, for a table.
@@ -298,8 +309,10 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{NotChecked, SCHEMA, SCHEMA_VERSION, Stage, Summary};
-    use crate::stages::integrity::Integrity;
+    use crate::plan::Plan;
+    use crate::report::finding::{Coverage, Finding};
+    use crate::report::integrity::Integrity;
+    use crate::report::{StageRecord, Summary};
     use lifeboat::clock::Timestamp;
 
     fn report() -> Report {
@@ -321,49 +334,40 @@ mod tests {
             outcome("ABC02", Severity::Base, Status::Noted),
             outcome("ABC03", Severity::Hard, Status::Passed),
         ];
-        let stage = |name: &str, status, note: &str| Stage {
+        let stage = |name: &str, state, note: &str| StageRecord {
             name: name.into(),
-            status,
+            state,
             ms: 1_500,
             note: note.into(),
-            in_rto: name != "teardown",
+            in_rto: name != "tear down",
         };
+        let mut plan = Plan::of("/etc/lifeboat.toml".into(), "shop".parse().unwrap());
+        plan.file = "/plans/shop.toml".into();
+        let id = "19700101T000000Z-drill-00000000".to_owned();
         Report {
-            schema: SCHEMA.into(),
-            schema_version: SCHEMA_VERSION,
-            drill: "19700101T000000Z-drill-00000000".into(),
-            written_by: "restore-drill 0".into(),
-            plan: "/plans/shop.toml".into(),
-            tenant: "shop".parse().unwrap(),
-            begun: Timestamp::UNIX_EPOCH,
-            ended: Timestamp::UNIX_EPOCH,
             verdict: Verdict::Failed,
-            exit_code: 1,
             reasons: vec!["check ABC01: 2 violations".into()],
             rpo: Measure { objective_ms: Some(3_600_000), measured_ms: Some(7_200_000) },
-            rto: Measure { objective_ms: None, measured_ms: None },
-            snapshot: None,
+            coverage: Coverage { exercised: 5, parts: 7 },
             stages: vec![
-                stage("restore", StageStatus::Done, "restored"),
-                stage("integrity", StageStatus::Error, "no luck"),
-                stage("teardown", StageStatus::NotRun, "nothing to tear down"),
+                stage("restore", State::Done, "restored"),
+                stage("files", State::Unknown, "no luck"),
+                stage("tear down", State::NotRun, "nothing to tear down"),
             ],
-            baseline: None,
+            findings: vec![
+                Finding::new("transactions", State::NotRun, "Odoo was not started"),
+                Finding::new("files", State::Done, "all are right"),
+            ],
             integrity: Some(Integrity { files: 3, missing: 1, ..Integrity::default() }),
             summary: Summary::of(&checks),
             checks,
-            not_checked: vec![NotChecked {
-                what: "business transactions".into(),
-                why: "Odoo was not started".into(),
-            }],
-            restore_answer: None,
             kept: Some("/var/tmp/x".into()),
-            stored: None,
+            ..Report::new(&plan, id, Timestamp::UNIX_EPOCH)
         }
     }
 
     #[test]
-    fn the_verdict_comes_first_and_what_was_not_checked_is_told() {
+    fn the_verdict_comes_first_and_what_was_not_exercised_is_named() {
         let text = render(&report());
         assert!(text.starts_with("# Restore drill FAILED: tenant shop\n"), "{text}");
         for line in [
@@ -371,20 +375,22 @@ mod tests {
             "| RPO | 60 min 0 s | 2 h 0 min | **missed** |\n",
             "| RTO | none given | not measured |  |\n",
             "| restore | 1 s | yes | restored |\n",
-            "| integrity | 1 s | yes | **error**: no luck |\n",
-            "| teardown | not run | no | nothing to tear down |\n",
+            "| files | 1 s | yes | **error**: no luck |\n",
+            "| tear down | not run | no | nothing to tear down |\n",
             "### ABC01: rule ABC01 of a_b \\| c\n",
             "2 violations. Because \\<b\\>it\\</b\\> matters.\n",
             "- ``12 `S00012` # not a heading``\n",
             "| missing | 1 |\n",
             "| hard | 2 | 1 | 1 | 0 | 0 | 0 | 0 |\n",
             "| ABC02 | base | 2 | rule ABC02 of a_b \\| c |\n",
-            "| business transactions | Odoo was not started |\n",
+            "5 of 7 parts were exercised.\n",
+            "| transactions | Odoo was not started |\n",
             "| restored data | **kept** in /var/tmp/x |\n",
         ] {
             assert!(text.contains(line), "{line:?} is not in:\n{text}");
         }
         assert!(!text.contains("\n# not"), "a sample cannot make a heading");
+        assert!(!text.contains("all are right"), "{text}");
     }
 
     #[test]

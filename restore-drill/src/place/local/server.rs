@@ -1,7 +1,5 @@
-//! The place into which a drill restores: its own directory with a private PostgreSQL server, which
-//! listens only on a Unix socket in a directory that nobody else may enter. Code of the tenant's owner
-//! runs in it. So the drill works as [`OWNER`], a role without rights, and uses its superuser only to
-//! create roles, databases and extensions.
+//! A private PostgreSQL server in its own directory, which listens only on a Unix socket in a directory that
+//! nobody else may enter.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,92 +9,23 @@ use lifeboat::child::{Asked, Supervised, status_text};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::{clock, disk};
 use rustix::process::Signal;
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection};
 
+use super::account::{Account, our_name};
+use crate::place::{OWNER, PORT, Room, SUPERUSER};
 use crate::process;
-use crate::stages::account::{Account, our_name};
-
-/// The superuser of the private cluster. Only the user that runs the drill may connect as it.
-pub const SUPERUSER: &str = "postgres";
-/// The role that owns the restored tenant and runs the checks. It has no other rights.
-pub const OWNER: &str = "tenant";
-/// Only a part of the socket's name: nothing listens on TCP.
-pub const PORT: u16 = 5432;
 
 const INITDB_LIMIT: Duration = Duration::from_secs(180);
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
-const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 /// Linux limits the path of a Unix socket to 107 bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
-
-/// The startup settings of every session: settings of the tenant's database do not change them, and its
-/// operators are not found.
-const SETTINGS: [(&str, &str); 10] = [
-    ("search_path", "pg_catalog"),
-    ("role", "none"),
-    ("statement_timeout", "0"), // each check has its own limit
-    ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("default_transaction_read_only", "off"),
-    ("default_transaction_isolation", "read committed"),
-    ("standard_conforming_strings", "on"),
-    ("IntervalStyle", "postgres"),
-    ("client_min_messages", "warning"),
-];
-
-/// Where the restored tenant is: everything that later stages need to know.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The directory of the server's Unix socket.
-    pub socket_dir: PathBuf,
-    /// Odoo's data directory of the restored tenant.
-    pub data_dir: PathBuf,
-}
-
-impl Place {
-    /// A connection to one of its databases, as [`OWNER`].
-    ///
-    /// # Errors
-    /// [`Kind::Postgres`] if the server does not answer or does not have the database.
-    pub async fn connect(&self, database: &str) -> Result<PgConnection> {
-        self.connect_as(OWNER, database).await
-    }
-
-    /// The same as [`SUPERUSER`], for statements that run no code of the tenant.
-    ///
-    /// # Errors
-    /// Those of [`Place::connect`].
-    pub async fn connect_superuser(&self, database: &str) -> Result<PgConnection> {
-        self.connect_as(SUPERUSER, database).await
-    }
-
-    async fn connect_as(&self, role: &str, database: &str) -> Result<PgConnection> {
-        let options = PgConnectOptions::new_without_pgpass()
-            .socket(&self.socket_dir)
-            .port(PORT)
-            .username(role)
-            .database(database)
-            .ssl_mode(PgSslMode::Disable)
-            .application_name("restore-drill")
-            .options(SETTINGS)
-            .disable_statement_logging();
-        let what = || format!("cannot connect to database {database} of the scratch PostgreSQL as {role}");
-        match tokio::time::timeout(CONNECT_LIMIT, options.connect()).await {
-            Ok(connected) => connected.map_err(|e| Error::new(Kind::Postgres, what()).because(e)),
-            Err(_) => Err(Error::new(Kind::Postgres, what())
-                .because(format!("no answer in {}", clock::span_text(CONNECT_LIMIT)))),
-        }
-    }
-}
 
 /// A running private cluster and its directory.
 #[derive(Debug)]
 pub struct Scratch {
     dir: PathBuf,
     server: Supervised,
-    place: Place,
+    room: Room,
     _lock: disk::FileLock,
 }
 
@@ -126,13 +55,13 @@ impl Scratch {
 
     /// As after SIGKILL: the lock is released, the server still runs.
     #[cfg(test)]
-    pub(crate) fn abandon(self) -> (Supervised, Place) {
-        (self.server, self.place)
+    pub(crate) fn abandon(self) -> (Supervised, Room) {
+        (self.server, self.room)
     }
 
     /// Where the restored tenant is.
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn room(&self) -> &Room {
+        &self.room
     }
 
     /// Stops the server and removes the directory; with `keep` the directory stays.
@@ -208,10 +137,10 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     let log_too = log_file.try_clone().map_err(|e| Error::file("open", &log, e))?;
     postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
     let server = process::spawn(&mut postgres)?;
-    let place = Place { socket_dir: run, data_dir: dir.join("data") };
-    let mut scratch = Scratch { dir: dir.to_owned(), server, place, _lock: lock };
+    let room = Room { socket_dir: run, data_dir: dir.join("data"), bin_dir: bin_dir.to_owned() };
+    let mut scratch = Scratch { dir: dir.to_owned(), server, room, _lock: lock };
     let ready = match until_up(&mut scratch).await {
-        Ok(()) => make_owner(&scratch.place).await,
+        Ok(()) => make_owner(&scratch.room).await,
         Err(e) => Err(e),
     };
     match ready {
@@ -228,11 +157,9 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     }
 }
 
-async fn make_owner(place: &Place) -> Result<()> {
-    let mut superuser = place.connect_superuser("postgres").await?;
-    let sql = format!("CREATE ROLE {OWNER} LOGIN");
-    let made = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await;
-    made.map_err(|e| Error::new(Kind::Postgres, "cannot create the role of the restored tenant").because(e))?;
+async fn make_owner(room: &Room) -> Result<()> {
+    let mut superuser = room.connect_superuser("postgres").await?;
+    superuser.execute("create the role of the restored tenant", format!("CREATE ROLE {OWNER} LOGIN")).await?;
     Ok(())
 }
 
@@ -243,7 +170,7 @@ async fn until_up(scratch: &mut Scratch) -> Result<()> {
             let how = status_text(status);
             return Err(Error::new(Kind::Postgres, format!("the server ended with {how}")));
         }
-        match scratch.place.connect_superuser("postgres").await {
+        match scratch.room.connect_superuser("postgres").await {
             Ok(_) => return Ok(()),
             Err(e) if begun.elapsed() > START_LIMIT => return Err(e),
             Err(_) => clock::sleep(Duration::from_millis(100)).await,

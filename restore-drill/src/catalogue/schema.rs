@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use lifeboat::error::{Error, Kind, Result};
-use sqlx::PgConnection;
+use lifeboat::error::Result;
+use lifeboat::postgres::Session;
+use lifeboat::postgres::session::column;
 
-use crate::check::Check;
-use crate::series::Series;
+use super::check::Check;
+use super::series::Series;
+
+const WHAT: &str = "read the tables of the restored database";
 
 /// The tables and columns that exist.
 pub struct Schema {
@@ -19,24 +22,22 @@ impl Schema {
     /// Reads it.
     ///
     /// # Errors
-    /// [`Kind::Postgres`] if the database cannot be read.
-    pub async fn read(connection: &mut PgConnection) -> Result<Schema> {
-        let series = series(connection).await?;
-        let rows = sqlx::query_as::<_, (String, Option<String>)>(
-            "SELECT c.relname::text, a.attname::text FROM pg_class c \
-             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-             WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-        )
-        .fetch_all(connection)
-        .await
-        .map_err(|e| failed("list the tables of the restored database", e))?;
+    /// `Postgres` if the database cannot be read.
+    pub async fn read(session: &mut Session) -> Result<Schema> {
+        let series = series(session).await?;
+        let sql = "SELECT c.relname::text, a.attname::text FROM pg_class c \
+                   LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+                   WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
         let mut schema = Schema { series, tables: BTreeSet::new(), columns: BTreeSet::new() };
-        for (table, column) in rows {
-            if let Some(column) = column {
-                schema.columns.insert((table.clone(), column));
+        let each = |row| {
+            let (table, name): (String, Option<String>) = (column(&row, 0)?, column(&row, 1)?);
+            if let Some(name) = name {
+                schema.columns.insert((table.clone(), name));
             }
             schema.tables.insert(table);
-        }
+            Ok(())
+        };
+        session.each(WHAT, sql, each).await?;
         Ok(schema)
     }
 
@@ -67,24 +68,13 @@ impl Schema {
 /// The Odoo series of this database, from the version of module `base`; `None` if it is unknown.
 ///
 /// # Errors
-/// [`Kind::Postgres`] if the database cannot be read.
-async fn series(connection: &mut PgConnection) -> Result<Option<Series>> {
-    let there: bool = ask(connection, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
-    if !there {
+/// `Postgres` if the database cannot be read.
+async fn series(session: &mut Session) -> Result<Option<Series>> {
+    let there = session.row(WHAT, "SELECT to_regclass('public.ir_module_module') IS NOT NULL").await?;
+    if !column::<bool>(&there, 0)? {
         return Ok(None);
     }
     let sql = "SELECT max(latest_version)::text FROM public.ir_module_module WHERE name = 'base'";
-    let version: Option<String> = ask(connection, sql).await?;
+    let version: Option<String> = column(&session.row(WHAT, sql).await?, 0)?;
     Ok(version.as_deref().and_then(Series::of_version))
-}
-
-async fn ask<T>(connection: &mut PgConnection, sql: &'static str) -> Result<T>
-where
-    T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
-{
-    sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|e| failed("read the restored database", e))
-}
-
-fn failed(verb: &str, source: sqlx::Error) -> Error {
-    Error::new(Kind::Postgres, format!("cannot {verb}")).because(source)
 }

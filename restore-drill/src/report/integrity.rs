@@ -48,7 +48,8 @@ pub struct Integrity {
 }
 
 impl Integrity {
-    pub(crate) fn example(&mut self, text: String) {
+    /// Keeps it, if there is room.
+    pub fn example(&mut self, text: String) {
         if self.examples.len() < EXAMPLES_MAX {
             self.examples.push(text);
         }

@@ -16,31 +16,33 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::accept::Acceptance;
-use crate::arguments::{Checks, Cli, Command, Rehearse, Run};
-use crate::begin_anew;
-use crate::check::{Check, Severity};
-use crate::checks;
-use crate::completions;
-use crate::drill;
+use crate::catalogue::check::{Check, Severity};
+use crate::catalogue::{self, Catalogue};
+use crate::place::local::Local;
+use crate::plan::accept::Acceptance;
 use crate::plan::{self, Plan};
-use crate::publish::Files;
 use crate::rehearse::{self, Rehearsal};
-use crate::say;
+use crate::report::publish::Files;
+use crate::report::verdict::Verdict;
 use crate::setup::Setup;
 use crate::vault::Vault;
-use crate::verdict::Verdict;
+use crate::{drill, say};
+
+mod arguments;
+mod completions;
+
+use arguments::{Checks, Cli, Command, Rehearse, Run};
 
 /// The exit code of a wrong plan or argument, as clap's own.
 const USAGE: u8 = 2;
 
 /// Whether all known violations of the plan are of checks that could fail a drill.
-fn all_acceptable(plan: &Plan, catalogue: &checks::Catalogue) -> Result<()> {
+fn all_acceptable(plan: &Plan, catalogue: &Catalogue) -> Result<()> {
     plan.accepted.iter().try_for_each(|known| acceptable(plan, known, catalogue))
 }
 
 /// Whether a known violation is of a check that could fail a drill.
-fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &checks::Catalogue) -> Result<()> {
+fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &Catalogue) -> Result<()> {
     let what = match catalogue.checks.iter().find(|check| check.id == known.check) {
         Some(check) if check.severity == Severity::Hard => return Ok(()),
         Some(check) => format!("is a check of severity {}: it fails no drill", check.severity),
@@ -63,12 +65,8 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => arguments.print().map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
-        Command::Rehearse(arguments) => begin_anew::without_libpqs()
-            .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
-            .and_then(|()| rehearse(arguments)),
-        Command::Run(arguments) => begin_anew::without_libpqs()
-            .map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
-            .and_then(|()| run(arguments)),
+        Command::Rehearse(arguments) => rehearse(arguments),
+        Command::Run(arguments) => run(arguments),
     };
     match code {
         Ok(code) => ExitCode::from(code),
@@ -146,7 +144,7 @@ fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let mut plan = plan::load(&arguments.plan).map_err(|e| (e, USAGE))?;
     plan.keep |= arguments.keep;
     plan.snapshot = arguments.snapshot.or(plan.snapshot);
-    let catalogue = checks::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
+    let catalogue = catalogue::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
     all_acceptable(&plan, &catalogue).map_err(|e| (e, USAGE))?;
     let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
     let setup = Setup { plan, catalogue, program };
@@ -162,7 +160,7 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
         let opened = vault.insert(Vault::open(&setup.plan.config).await?);
         opened.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
     };
-    let mut report = drill::run(setup, chosen, &cancel).await;
+    let mut report = drill::run(setup, &Local, chosen, &cancel).await;
     let vault = vault.as_ref();
     let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
     let stored = store(&report.drill, &files, vault, report_dir).await;
@@ -255,7 +253,7 @@ fn lifeboat_program(named: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn list(arguments: &Checks) -> Result<()> {
-    let catalogue = checks::load(arguments.extra_dir.as_deref())?;
+    let catalogue = catalogue::load(arguments.extra_dir.as_deref())?;
     let mut text = String::new();
     if arguments.json {
         let list: Vec<_> = catalogue.checks.iter().map(as_json).collect();

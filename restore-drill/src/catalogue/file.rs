@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lifeboat::error::{Error, Kind, Result};
 
-use crate::check::{Check, Requirement, Severity};
-use crate::series::Versions;
+use super::check::{Check, Requirement, Severity};
+use super::series::Versions;
 
 const KEYS: [&str; 7] = ["id", "area", "severity", "title", "versions", "requires", "reason"];
 

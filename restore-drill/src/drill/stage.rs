@@ -1,0 +1,179 @@
+//! A stage of a drill, and the drill that runs one after the other: each is timed, and its findings are
+//! written down.
+
+use std::time::{Duration, Instant};
+
+use lifeboat::clock;
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::names::random_hex;
+use tokio_util::sync::CancellationToken;
+
+use crate::report::finding::{Coverage, Finding, State, one_line};
+use crate::report::verdict::{self, Measure, ms};
+use crate::report::{Report, StageRecord};
+use crate::say;
+use crate::setup::Setup;
+
+/// The column of a stage's note on the screen.
+const STAGE_NOTE: usize = 28;
+/// What is said of everything that was not reached.
+const NOT_REACHED: &str = "an earlier stage did not finish";
+/// The stage in which a place makes its room.
+pub const PROVISION: &str = "provision";
+/// The stage that a place runs at the end, whatever happened before.
+pub const TEAR_DOWN: &str = "tear down";
+
+/// What happens to a stage when the drill is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It is dropped at once.
+    Drop,
+    /// It ends by itself, soon or because it was told to: if it were dropped, it would leave data or
+    /// processes.
+    ByItself,
+    /// It runs, also after the drill was cancelled.
+    Never,
+}
+
+/// A stage with its input.
+pub trait Stage: Send {
+    /// Its name in the report.
+    const NAME: &'static str;
+    /// What happens to it when the drill is cancelled.
+    const STOP: Stop = Stop::Drop;
+    /// Whether its time counts for the RTO.
+    const IN_RTO: bool = true;
+    /// Whether every error of it fails the drill, also one that says nothing about the archive.
+    const ERROR_FAILS: bool = false;
+    /// What the next stages need of it.
+    type Output: Send;
+
+    /// Does it: writes its findings into the report, and returns its output and a line for people.
+    fn run(self, report: &mut Report) -> impl Future<Output = Result<(Self::Output, String)>> + Send;
+}
+
+/// A drill that is going on: its input, and its report so far.
+pub struct Drill<'a> {
+    /// What is drilled, and how.
+    pub setup: &'a Setup,
+    /// Ends the drill early.
+    pub cancel: &'a CancellationToken,
+    /// What is known so far.
+    pub report: Report,
+    clock: Instant,
+}
+
+impl<'a> Drill<'a> {
+    /// Begins one.
+    pub fn begin(setup: &'a Setup, cancel: &'a CancellationToken) -> Drill<'a> {
+        let begun = clock::now();
+        let id = format!("{}-drill-{}", begun.strftime("%Y%m%dT%H%M%SZ"), random_hex(4));
+        say::line(&format!("drill {id}: tenant {}", setup.plan.tenant));
+        Drill { setup, cancel, report: Report::new(&setup.plan, id, begun), clock: clock::instant() }
+    }
+
+    /// Runs a stage and writes down its time and findings; its output, unless it failed or the drill was
+    /// cancelled.
+    pub async fn stage<S: Stage>(&mut self, stage: S) -> Option<S::Output> {
+        if self.cancel.is_cancelled() && S::STOP != Stop::Never {
+            if !self.report.findings.iter().any(|finding| finding.state == State::Unknown) {
+                let what = "stopped by a signal before it began";
+                self.report.findings.push(Finding::new(S::NAME, State::Unknown, what));
+            }
+            return None; // `end` writes down that it was not run
+        }
+        let begun = clock::instant();
+        let cancelled = async {
+            match S::STOP {
+                Stop::Drop => self.cancel.cancelled().await,
+                Stop::ByItself | Stop::Never => std::future::pending().await,
+            }
+        };
+        let before = self.report.findings.len();
+        let result = tokio::select! {
+            result = stage.run(&mut self.report) => result,
+            () = cancelled => Err(Error::new(Kind::Interrupted, "stopped by a signal")),
+        };
+        let (output, note) = match result {
+            Ok((output, note)) => (Some(output), note),
+            Err(error) => {
+                let mut finding = Finding::of_error(S::NAME, &error);
+                if S::ERROR_FAILS {
+                    finding.state = State::Failed;
+                }
+                self.report.findings.push(finding);
+                (None, one_line(&error))
+            }
+        };
+        let own = &self.report.findings[before..];
+        let worst = own.iter().map(|finding| finding.state).max().unwrap_or(State::Done);
+        let state = if worst == State::NotRun { State::Done } else { worst };
+        self.record(S::NAME, state, begun.elapsed(), note, S::IN_RTO);
+        output
+    }
+
+    /// The copy is validated: the time to recover ends here.
+    pub fn recovered(&mut self) {
+        if !self.report.findings.iter().any(|finding| finding.state == State::Unknown) {
+            self.report.rto.measured_ms = Some(ms(self.clock.elapsed()));
+        }
+    }
+
+    fn record(&mut self, name: &str, state: State, took: Duration, note: String, in_rto: bool) {
+        let sign = match state {
+            State::Done | State::NotRun => "",
+            State::Failed => "FAILED: ",
+            State::Unknown => "ERROR: ",
+        };
+        say::indented(&format!("  {name:<11}{:>13}  {sign}{note}", clock::span_text(took)), STAGE_NOTE);
+        self.report.stages.push(StageRecord { name: name.to_owned(), state, ms: ms(took), note, in_rto });
+    }
+
+    /// Judges, and says what of the stages and parts of a drill was not reached.
+    pub fn end(mut self, names: &[&str], parts: &[&str]) -> Report {
+        let report = &mut self.report;
+        for (at, &name) in names.iter().enumerate() {
+            if !report.stages.iter().any(|stage| stage.name == name) {
+                let stage = StageRecord {
+                    name: name.to_owned(),
+                    state: State::NotRun,
+                    ms: 0,
+                    note: NOT_REACHED.to_owned(),
+                    in_rto: name != TEAR_DOWN,
+                };
+                report.stages.insert(at.min(report.stages.len()), stage);
+            }
+        }
+        for &part in parts {
+            if !report.findings.iter().any(|finding| finding.part == part) {
+                report.findings.push(Finding::new(part, State::NotRun, NOT_REACHED));
+            }
+        }
+        report.coverage = Coverage::of(parts, &report.findings);
+        (report.verdict, report.reasons) = verdict::judge(&report.findings, report.rpo, report.rto);
+        report.exit_code = report.verdict.exit_code();
+        report.ended = clock::now();
+        say_result(report);
+        self.report
+    }
+}
+
+fn say_result(report: &Report) {
+    for reason in &report.reasons {
+        say::line(&format!("  - {reason}"));
+    }
+    let of = |name: &str, measure: Measure| {
+        let measured = measure.measured_ms.map_or_else(|| "not measured".to_owned(), verdict::span);
+        match measure.objective_ms {
+            Some(objective) => format!("{name} {measured} (objective {})", verdict::span(objective)),
+            None => format!("{name} {measured} (no objective)"),
+        }
+    };
+    say::line(&format!(
+        "{}   {}   {}   {} exercised",
+        report.verdict.words(),
+        of("RPO", report.rpo),
+        of("RTO", report.rto),
+        report.coverage.text()
+    ));
+}

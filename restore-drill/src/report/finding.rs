@@ -1,0 +1,125 @@
+//! What a drill found out: one kind of finding for every stage, and how much of a drill was exercised.
+
+use lifeboat::error::{Error, Kind};
+use serde::{Deserialize, Serialize};
+
+/// What is known of a part of the drill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It was exercised, and is right.
+    Done,
+    /// It was not exercised: this lowers the coverage.
+    NotRun,
+    /// It should have been exercised and could not be: nothing can be said of it.
+    Unknown,
+    /// It was exercised, and is wrong.
+    Failed,
+}
+
+/// One finding of a stage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The part of the drill that it is about: one of [`crate::stages::PARTS`], or a stage's name.
+    pub part: String,
+    /// The check's ID, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<String>,
+    /// What is known.
+    pub state: State,
+    /// A sentence, without the part's name.
+    pub what: String,
+}
+
+impl Finding {
+    /// A finding about a part.
+    pub fn new(part: &str, state: State, what: impl Into<String>) -> Finding {
+        Finding { part: part.to_owned(), check: None, state, what: what.into() }
+    }
+
+    /// A finding about one business check.
+    pub fn of_check(part: &str, check: &str, state: State, what: impl Into<String>) -> Finding {
+        Finding { check: Some(check.to_owned()), ..Finding::new(part, state, what) }
+    }
+
+    /// What the error of a stage says about the drill: an archive that is damaged or forged is a failure;
+    /// other errors say nothing about it.
+    pub fn of_error(part: &str, error: &Error) -> Finding {
+        let disproved = matches!(error.kind(), Kind::Integrity | Kind::Signature);
+        let state = if disproved { State::Failed } else { State::Unknown };
+        Finding::new(part, state, one_line(error))
+    }
+
+    /// It as a reason of the verdict.
+    pub fn reason(&self) -> String {
+        match &self.check {
+            Some(check) => format!("check {check}: {}", self.what),
+            None => format!("{}: {}", self.part, self.what),
+        }
+    }
+}
+
+/// How many parts of a drill were exercised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Parts that were exercised, right or wrong.
+    pub exercised: usize,
+    /// All parts.
+    pub parts: usize,
+}
+
+impl Coverage {
+    /// Counts the parts with a finding of state done or failed, and none that is unknown or not run.
+    pub fn of(parts: &[&str], findings: &[Finding]) -> Coverage {
+        let exercised = |part: &&&str| {
+            let mut own = findings.iter().filter(|finding| finding.part == ***part).peekable();
+            own.peek().is_some() && own.all(|finding| matches!(finding.state, State::Done | State::Failed))
+        };
+        Coverage { exercised: parts.iter().filter(exercised).count(), parts: parts.len() }
+    }
+
+    /// "8 of 11 parts".
+    pub fn text(&self) -> String {
+        format!("{} of {} parts", self.exercised, self.parts)
+    }
+}
+
+/// An error's first line, causes and effect, for a table cell.
+pub fn one_line(error: &Error) -> String {
+    let mut text = error.what().to_owned();
+    for cause in error.causes() {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    for (name, part) in [("effect", error.effect_text()), ("next", error.next_text())] {
+        if let Some(part) = part {
+            text.push_str(&format!("; {name}: {part}"));
+        }
+    }
+    text.replace('\n', " | ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_counts_only_if_all_of_it_was_exercised() {
+        let of = |states: &[(&str, State)]| {
+            let findings: Vec<_> =
+                states.iter().map(|(part, state)| Finding::new(part, *state, "x")).collect();
+            Coverage::of(&["a", "b", "c"], &findings).exercised
+        };
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[("a", State::Done), ("b", State::Failed)]), 2);
+        assert_eq!(of(&[("a", State::Done), ("a", State::NotRun), ("b", State::Unknown)]), 0);
+        assert_eq!(of(&[("a", State::Done), ("a", State::Failed), ("z", State::Done)]), 1);
+    }
+
+    #[test]
+    fn only_an_error_that_speaks_of_the_archive_disproves_it() {
+        let of = |kind| Finding::of_error("restore", &Error::new(kind, "x")).state;
+        assert_eq!([of(Kind::Integrity), of(Kind::Signature)], [State::Failed; 2]);
+        assert_eq!([of(Kind::Unreachable), of(Kind::Refused)], [State::Unknown; 2]);
+    }
+}

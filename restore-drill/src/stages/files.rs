@@ -1,0 +1,102 @@
+//! Compares every file that the restored database names with the database.
+
+use lifeboat::error::Result;
+use lifeboat::names::bytes_text;
+use lifeboat::postgres::session::column;
+
+use crate::drill::stage::Stage;
+use crate::place::{DATABASE, Room};
+use crate::report::Report;
+use crate::report::finding::{Finding, State};
+use crate::report::integrity::Integrity;
+use crate::snapshot::Snapshot;
+use crate::stages::blobs;
+
+/// The part of a drill that reads the files.
+pub const FILES: &str = "files";
+
+/// Every file, and the size of the database.
+pub struct Files<'a> {
+    /// Where the tenant is.
+    pub room: &'a Room,
+    /// Says which files the backup does not contain.
+    pub snapshot: &'a Snapshot,
+}
+
+impl Stage for Files<'_> {
+    const NAME: &'static str = "files";
+    type Output = ();
+
+    async fn run(self, report: &mut Report) -> Result<((), String)> {
+        let Files { room, snapshot } = self;
+        unforce(room).await?;
+        let mut found = Integrity::default();
+        let mut session = room.connect(DATABASE).await?;
+        blobs::look(&mut session, &room.filestore(DATABASE), &snapshot.missing, &mut found).await?;
+        let size = "SELECT pg_database_size(current_database())";
+        let size: i64 = column(&session.row("read the size of the restored database", size).await?, 0)?;
+        found.database_bytes = size.max(0).cast_unsigned();
+        session.close().await;
+        report.findings.extend(findings(&found, snapshot));
+        let mut note =
+            format!("{} of {} files right ({})", found.files_right, found.files, bytes_text(found.bytes));
+        if found.empty_absent > 0 {
+            note.push_str(&format!(", {} empty ones absent, as Odoo leaves them", found.empty_absent));
+        }
+        if found.elsewhere > 0 {
+            note.push_str(&format!(", {} are in an object store and were not checked", found.elsewhere));
+        }
+        report.integrity = Some(found);
+        Ok(((), note))
+    }
+}
+
+fn findings(found: &Integrity, snapshot: &Snapshot) -> Vec<Finding> {
+    let mut all: Vec<Finding> = [
+        (found.missing, "referenced files are missing"),
+        (found.wrong_size, "files do not have the size that the database says"),
+        (found.wrong_content, "files have content that does not match their name (SHA-1)"),
+        (found.unreadable, "files could not be read"),
+        (found.bad_names, "attachments name a file with a name that Odoo never gives"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| Finding::new(FILES, State::Failed, format!("{count} {what}")))
+    .collect();
+    // A document that is lost is lost, also if the backup said so.
+    if found.missing_known > 0 {
+        let what = format!(
+            "{} referenced files are missing: the backup did not contain them, since they were already lost \
+             or unreadable on the source",
+            found.missing_known
+        );
+        all.push(Finding::new(FILES, State::Failed, what));
+    }
+    if found.elsewhere > 0 {
+        let what = format!("{} files are in an object store, which is not backed up", found.elsewhere);
+        all.push(Finding::new(FILES, State::NotRun, what));
+    }
+    if snapshot.replayed_to.is_none() && snapshot.filestore.is_none() {
+        let what = "the filestore as a whole: the snapshot contains the database only";
+        all.push(Finding::new(FILES, State::NotRun, what));
+    }
+    if all.is_empty() {
+        all.push(Finding::new(FILES, State::Done, format!("all {} files are right", found.files)));
+    }
+    all
+}
+
+/// FORCE ROW LEVEL SECURITY hides a table's rows from its owner too, and all checks run as the owner. The
+/// room is removed at the end, so this switches it off; that changes the catalog only.
+async fn unforce(room: &Room) -> Result<()> {
+    let what = "switch off FORCE ROW LEVEL SECURITY";
+    let forced = "SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
+                  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                  WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity";
+    let mut superuser = room.connect_superuser(DATABASE).await?;
+    for row in superuser.rows(what, forced).await? {
+        superuser.execute(what, column::<String>(&row, 0)?).await?;
+    }
+    superuser.close().await;
+    Ok(())
+}
