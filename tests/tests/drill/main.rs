@@ -2,6 +2,7 @@
 //! about data that is not right.
 #![allow(clippy::unwrap_used)] // a failing test panics
 
+mod archive;
 mod points;
 mod several;
 mod shop;
