@@ -5,7 +5,7 @@
 -- versions: *
 -- requires: ir_attachment.checksum ir_attachment.store_fname
 -- reason: Odoo finds a file by this name alone. A name that is not the checksum leads to a missing
---   file or to another document.
+--   file or to another document. Odoo: ir.attachment._file_write and ir.attachment._get_path.
 SELECT id || ' ' || store_fname
 FROM ir_attachment
 WHERE store_fname IS NOT NULL

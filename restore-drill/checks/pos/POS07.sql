@@ -4,7 +4,8 @@
 -- title: an invoiced POS order has a posted invoice
 -- versions: *
 -- requires: account_move.state pos_order.account_move pos_order.name pos_order.state
--- reason: The customer holds an invoice that the books no longer know.
+-- reason: The customer holds an invoice that the books no longer know. Odoo:
+--   pos.order._generate_pos_order_invoice posts the invoice.
 SELECT o.id || ' ' || o.name
 FROM pos_order o
 LEFT JOIN account_move m ON m.id = o.account_move

@@ -5,7 +5,7 @@
 -- versions: *
 -- requires: stock_move.picking_id stock_move.state stock_picking.name stock_picking.state
 -- reason: A finished transfer with open moves, or the reverse, leaves goods half delivered in the
---   books. Transfer and moves are from different moments.
+--   books. Transfer and moves are from different moments. Odoo: stock.picking._compute_state.
 SELECT p.id || ' ' || p.name || ' ' || p.state
 FROM stock_picking p
 JOIN stock_move m ON m.picking_id = p.id
