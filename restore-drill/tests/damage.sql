@@ -99,6 +99,9 @@ DELETE FROM pos_payment WHERE id = (SELECT max(id) FROM pos_payment WHERE amount
 -- POS03
 DELETE FROM pos_order_line
 WHERE order_id = (SELECT min(id) FROM pos_order WHERE state = 'done' AND amount_total > 0);
+-- POS03
+DELETE FROM pos_payment
+WHERE pos_order_id = (SELECT min(id) FROM pos_order WHERE state IN ('paid', 'done') AND amount_total > 0);
 -- POS05
 UPDATE pos_order SET state = 'paid' WHERE id = (SELECT min(id) FROM pos_order WHERE state = 'done');
 -- POS07

@@ -14,11 +14,16 @@ SELECT m.id || ' ' || m.name || ' untaxed ' || m.amount_untaxed || ' vs ' || coa
 FROM account_move m
 LEFT JOIN (
     SELECT l.move_id,
-           sum(l.amount_currency) FILTER (WHERE l.display_type <> 'tax' AND NOT rounds_tax) untaxed,
-           sum(l.amount_currency) FILTER (WHERE l.display_type = 'tax' OR rounds_tax) tax
-    FROM account_move_line l,
-         LATERAL (SELECT l.display_type = 'rounding' AND l.tax_repartition_line_id IS NOT NULL) r (rounds_tax)
-    WHERE l.display_type IN ('product', 'rounding', 'tax')
+           sum(l.amount_currency) FILTER (WHERE NOT is_tax) untaxed,
+           sum(l.amount_currency) FILTER (WHERE is_tax) tax
+    FROM account_move_line l
+    CROSS JOIN LATERAL (
+        SELECT l.display_type IN ('tax', 'non_deductible_tax')
+            OR (l.display_type = 'rounding' AND l.tax_repartition_line_id IS NOT NULL)
+    ) t (is_tax)
+    WHERE l.display_type IN (
+        'product', 'rounding', 'tax', 'non_deductible_product', 'non_deductible_product_total', 'non_deductible_tax'
+    )
     GROUP BY 1
 ) s ON s.move_id = m.id
 WHERE m.move_type <> 'entry'
