@@ -9,6 +9,7 @@ mod damage;
 mod delivering;
 mod early;
 mod invoicing;
+mod making;
 mod opening;
 mod paying;
 mod scene;
@@ -30,12 +31,13 @@ use shop::Shop;
 type Operation = (&'static str, fn(&Shop<'_>));
 
 /// All of them, in an order in which one may build on another.
-const ALL: [&[Operation]; 11] = [
+const ALL: [&[Operation]; 12] = [
     selling::ALL,
     delivering::ALL,
     billing::ALL,
     buying::ALL,
     warehouse::ALL,
+    making::ALL,
     invoicing::ALL,
     taxes::ALL,
     paying::ALL,

@@ -11,12 +11,11 @@ use super::shop::{Shop, rows, set};
 pub const ALL: &[Operation] = &[
     ("an inventory count, up and down", counted),
     ("scrap", scrap),
+    ("scrapped from a transfer that is cancelled then", scrapped_and_cancelled),
     ("a transfer within the warehouse", internal),
     ("lots, one of them moved", lots),
     ("a serial number sold", serial),
     ("packages", packages),
-    ("a kit sold and returned", kit),
-    ("a product made of parts", made),
     ("reserved and not delivered", reserved),
     ("delivered before it was received", negative),
     ("goods of another owner", consigned),
@@ -71,23 +70,32 @@ fn counted(shop: &Shop<'_>) {
     count(shop, product, 490.5, json!({}));
 }
 
-fn scrap(shop: &Shop<'_>) {
-    let scrap = shop.create(
-        "stock.scrap",
-        json!({ "product_id": shop.goods, "scrap_qty": 2,
-        "location_id": stock(shop), "product_uom_id": shop.link("product.product", shop.goods, "uom_id") }),
-    );
+/// Scraps goods.
+fn scrapped(shop: &Shop<'_>, more: Value) {
+    let mut values = json!({ "product_id": shop.goods, "location_id": stock(shop),
+        "product_uom_id": shop.link("product.product", shop.goods, "uom_id") });
+    for (key, value) in more.as_object().unwrap() {
+        values[key] = value.clone();
+    }
+    let scrap = shop.create("stock.scrap", values);
     shop.press("stock.scrap", "action_validate", scrap);
     shop.expect("stock.scrap", scrap, "state", &["done"]);
+}
+
+fn scrap(shop: &Shop<'_>) {
+    scrapped(shop, json!({ "scrap_qty": 2 }));
     let order = order(shop, &[line(shop.goods, 4.0, 9.99)], json!({}));
     let picking = shop.links("sale.order", order, "picking_ids")[0];
     deliver(shop, order, 1.0, true);
-    let of = shop.create(
-        "stock.scrap",
-        json!({ "product_id": shop.goods, "scrap_qty": 1, "picking_id": picking,
-        "location_id": stock(shop), "product_uom_id": shop.link("product.product", shop.goods, "uom_id") }),
-    );
-    shop.press("stock.scrap", "action_validate", of);
+    scrapped(shop, json!({ "scrap_qty": 1, "picking_id": picking }));
+}
+
+fn scrapped_and_cancelled(shop: &Shop<'_>) {
+    let order = order(shop, &[line(shop.goods, 4.0, 9.99)], json!({}));
+    let picking = shop.links("sale.order", order, "picking_ids")[0];
+    scrapped(shop, json!({ "scrap_qty": 1, "picking_id": picking }));
+    shop.press("stock.picking", "action_cancel", picking);
+    shop.expect("stock.picking", picking, "state", &["cancel"]);
 }
 
 fn internal(shop: &Shop<'_>) {
@@ -96,7 +104,7 @@ fn internal(shop: &Shop<'_>) {
     validate(shop, picking, 1.0, true);
 }
 
-fn tracked(shop: &Shop<'_>, how: &str) -> i64 {
+pub fn tracked(shop: &Shop<'_>, how: &str) -> i64 {
     let mut values = json!({ "name": format!("Ordinary by {how}"), "tracking": how, "list_price": 20,
         "taxes_id": set(&[shop.tax]), "invoice_policy": "delivery" });
     storable(shop, &mut values);
@@ -142,56 +150,6 @@ fn packages(shop: &Shop<'_>) {
     shop.expect("stock.picking", picking, "state", &["done"]);
     let package = shop.one("stock.quant.package", json!([["quant_ids.product_id", "=", product]]));
     shop.press("stock.quant.package", "unpack", package);
-}
-
-fn kit(shop: &Shop<'_>) {
-    let kit = tracked(shop, "none");
-    bill_of_materials(shop, kit, "phantom");
-    let order = order(shop, &[line(kit, 3.0, 30.0), line(shop.goods, 1.0, 9.99)], json!({}));
-    deliver(shop, order, 1.0, true);
-    invoiced(shop, &[order], delivered());
-    let picking = shop.links("sale.order", order, "picking_ids")[0];
-    send_back(shop, picking, 1.0, true);
-}
-
-fn bill_of_materials(shop: &Shop<'_>, product: i64, kind: &str) {
-    let part = goods(shop, "Ordinary part", 1.5);
-    let lines = [
-        json!({ "product_id": part, "product_qty": 2 }),
-        json!({ "product_id": shop.goods, "product_qty": 1 }),
-    ];
-    shop.create(
-        "mrp.bom",
-        json!({ "product_tmpl_id": shop.link("product.product", product, "product_tmpl_id"),
-        "product_qty": 1, "type": kind, "bom_line_ids": rows(&lines), "company_id": shop.company }),
-    );
-}
-
-fn made(shop: &Shop<'_>) {
-    let product = tracked(shop, "none");
-    bill_of_materials(shop, product, "normal");
-    let production = shop.create(
-        "mrp.production",
-        json!({ "product_id": product, "product_qty": 4,
-        "product_uom_id": shop.link("product.product", product, "uom_id") }),
-    );
-    shop.press("mrp.production", "action_confirm", production);
-    shop.press("mrp.production", "action_assign", production);
-    shop.write("mrp.production", production, json!({ "qty_producing": 3 }));
-    shop.press("mrp.production", "set_qty_producing", production);
-    shop.call_with(
-        "mrp.production",
-        "button_mark_done",
-        json!([[production]]),
-        json!({ "skip_backorder": true, "skip_consumption": true }),
-    );
-    shop.expect("mrp.production", production, "state", &["done"]);
-    let opened = shop.create(
-        "mrp.production",
-        json!({ "product_id": product, "product_qty": 2,
-        "product_uom_id": shop.link("product.product", product, "uom_id") }),
-    );
-    shop.press("mrp.production", "action_confirm", opened);
 }
 
 fn reserved(shop: &Shop<'_>) {
