@@ -9,7 +9,6 @@ use super::*;
 
 /// Rows that no test tenant has.
 const MORE: &str = "
-insert into iap_account (service_name, account_token) select 'sms', '0123456789abcdef0123456789abcdef' where not exists (select from iap_account);
 insert into ir_config_parameter (key, value) values ('mail.web_push_vapid_private_key', 'hush'), ('mail.sfu_server_key', 'hush')
   on conflict (key) do update set value = excluded.value;";
 
