@@ -114,6 +114,21 @@ impl Odoo {
         install(cluster, data_dir, &["-d", name, "-i", modules, "--without-demo=all"]);
     }
 
+    /// The statements with which Odoo itself neutralizes this database; `None` where this machine has none.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn neutralizing(cluster: &Cluster, data_dir: &Path, name: &str) -> Option<String> {
+        let mut command = command()?;
+        make_role(cluster);
+        command.arg("neutralize").arg(format!("--db_host={}", cluster.host()));
+        command.arg(format!("--db_port={}", cluster.port())).arg(format!("--db_user={ROLE}"));
+        command.arg("-D").arg(data_dir).args(["--stdout", "-d", name]);
+        let done = children::finish(command, Vec::new(), LOAD_LIMIT);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Some(String::from_utf8_lossy(&done.stdout).into_owned())
+    }
+
     /// Where it answers.
     pub fn address(&self) -> SocketAddr {
         self.emulator.address

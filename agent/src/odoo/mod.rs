@@ -21,5 +21,5 @@ pub use blob::BlobName;
 pub use compare::{Difference, compare};
 pub use fence::{Fence, FenceEnd, Released};
 pub use filestore::{WalkEntry, WalkKind, walk};
-pub use neutralize::{Neutralized, neutralize, still_live, unknown_secrets};
+pub use neutralize::{Neutralized, Unknowns, neutralize, still_live, unknown};
 pub use tenants::{Discovery, Tenant, discover};

@@ -7,12 +7,15 @@
 //! It runs with the rights of the copy's owner and no more, and with that owner's triggers and rules
 //! switched off (`neutralize/quiet.rs`). What the database itself can reach is closed first
 //! ([`crate::odoo::outside`]). A relation that should be a table but is not one is reported and counts as
-//! live.
+//! live. What nobody could judge is listed ([`unknown()`]) and left as it is.
 
 pub mod catalogue;
+mod code;
+mod modules;
 mod quiet;
 mod secrets;
 mod tables;
+mod unknown;
 
 use crate::error::{Error, Kind, Result};
 use crate::names::random_hex;
@@ -20,9 +23,11 @@ use crate::odoo::outside;
 use crate::postgres::look;
 use crate::postgres::quote::literal;
 use crate::postgres::session::{Session, column};
+use modules::Modules;
+pub use modules::Origin;
 use quiet::Quiet;
-pub use secrets::unknown_secrets;
 use tables::{Tables, Unfit};
+pub use unknown::{Unknown, UnknownKind, Unknowns};
 
 /// How many findings one check reports at most.
 const FINDINGS_MAX: usize = 20;
@@ -159,6 +164,27 @@ pub async fn still_live(session: &mut Session) -> Result<Vec<String>> {
     }
     session.execute("end the check", "ROLLBACK").await?;
     Ok(out)
+}
+
+/// What the catalogue does not know and a person should look at: credentials and addresses of other modules,
+/// key files, code that may call out. It changes nothing.
+///
+/// # Errors
+/// `Postgres`.
+pub async fn unknown(session: &mut Session) -> Result<Unknowns> {
+    session.execute("begin the search", "BEGIN").await?;
+    look::guard(session).await?;
+    let tables = Tables::read(session).await?;
+    let _quiet = Quiet::begin(session).await?; // policies must not hide rows
+    let modules = Modules::read(session, &tables, &secrets::any_word()).await?;
+    let mut all = secrets::columns(session, &tables, &modules).await?;
+    all.extend(secrets::properties(session, &tables, &modules).await?);
+    all.extend(secrets::parameters(session, &tables, &modules).await?);
+    all.extend(secrets::files(session, &tables, &modules).await?);
+    all.extend(code::actions(session, &tables, &modules).await?);
+    all.extend(secrets::of_others(&tables, &modules, &all));
+    session.execute("end the search", "ROLLBACK").await?;
+    Ok(Unknowns::of(all))
 }
 
 /// A random UUID, version 4 (RFC 9562).

@@ -166,9 +166,9 @@ impl Fill<'_> {
                 .because(live.join("; "))
                 .next("do not start Odoo on it; report the module that these findings belong to"));
         }
-        let unknown_secrets = neutralize::unknown_secrets(session).await?;
+        let unknown = neutralize::unknown(session).await?;
         let applied = done.applied.into_iter().map(|a| (a.name, a.rows)).collect();
-        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown_secrets, reaches: done.warnings })
+        Ok(Silenced { applied, database_uuid: done.database_uuid, unknown, reaches: done.warnings })
     }
 
     /// Gives the database its name. Settings that the server refuses become warnings.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::odoo::Unknowns;
 use crate::postgres::load::NotMade;
 
 /// The comparison with the baseline.
@@ -20,8 +21,8 @@ pub struct Silenced {
     pub applied: Vec<(String, u64)>,
     /// The copy's own `database.uuid`.
     pub database_uuid: String,
-    /// Columns of unknown modules that look like credentials and are not empty.
-    pub unknown_secrets: Vec<String>,
+    /// What nobody could judge: columns, parameters, key files, code and modules.
+    pub unknown: Unknowns,
     /// What the copy can still reach outside.
     pub reaches: Vec<String>,
 }

@@ -26,6 +26,8 @@ use crate::recovery::server::Seen;
 
 /// How many differences an error names.
 const DIFFERENCES_TOLD_MAX: usize = 5;
+/// How many things that nobody could judge are shown as text; the result has more.
+const UNKNOWN_SHOWN_MAX: usize = 20;
 
 /// The role that loads.
 pub(super) struct Who<'a> {
@@ -119,11 +121,7 @@ impl Fill<'_> {
             left_out.extend(named(entries, watched.watch.time("fill views", filled).await?));
         }
         warnings.extend(left_out.iter().filter(|left| !left.failed).map(ToString::to_string));
-        warnings.extend(silenced.iter().flat_map(|s| &s.unknown_secrets).map(|column| {
-            format!(
-                "{column} of a module that Lifeboat does not know looks like a credential and was left as it is"
-            )
-        }));
+        warnings.extend(silenced.iter().flat_map(|s| s.unknown.sentences(UNKNOWN_SHOWN_MAX)));
         warnings.extend(silenced.iter().flat_map(|s| s.reaches.clone()));
         Ok(Some(Loaded { compared, silenced, warnings, not_made: left_out }))
     }

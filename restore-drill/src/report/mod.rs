@@ -4,6 +4,7 @@
 use lifeboat::archive::drill::Stored;
 use lifeboat::clock::Timestamp;
 use lifeboat::names::TenantName;
+use lifeboat::odoo::neutralize::Unknowns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -76,6 +77,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
+    /// What in the copy could act outside, and nobody could judge.
+    #[serde(default)]
+    pub unknown: Unknowns,
     /// Files and indexes.
     pub integrity: Option<Integrity>,
     /// The outcome of every check.
@@ -116,6 +120,7 @@ impl Report {
             stages: Vec::new(),
             findings: Vec::new(),
             baseline: None,
+            unknown: Unknowns::default(),
             integrity: None,
             checks: Vec::new(),
             summary: Summary::default(),

@@ -17,12 +17,14 @@ pub mod files;
 pub mod indexes;
 pub mod odoo;
 pub mod restore;
+pub mod silent;
 
 /// The stages of every drill, in their order.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     choose::Choose::NAME,
     PROVISION,
     restore::Restore::NAME,
+    silent::Silent::NAME,
     files::Files::NAME,
     indexes::Indexes::NAME,
     checks::Checks::NAME,
@@ -31,9 +33,10 @@ pub const NAMES: [&str; 8] = [
 ];
 
 /// The parts of a whole drill: what of them was not exercised lowers the coverage.
-pub const PARTS: [&str; 7] = [
+pub const PARTS: [&str; 8] = [
     restore::ARCHIVE,
     restore::BASELINE,
+    silent::NEUTRALIZED,
     files::FILES,
     indexes::INDEXES,
     checks::HARD,
@@ -51,6 +54,7 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     if let Some(point) = setup.counters.as_deref() {
         drill.stage(counters::Compared { room, point }).await;
     }
+    drill.stage(silent::Silent { room }).await;
     let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
     drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;
     drill.stage(indexes::Indexes { room }).await;

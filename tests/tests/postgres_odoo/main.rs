@@ -24,9 +24,13 @@ use tokio_util::sync::CancellationToken;
 mod connecting;
 mod dumping;
 mod fencing;
+mod lower_bound;
+mod odoos_own;
+mod one_left;
 mod restoring;
 mod silencing;
 mod tenants;
+mod unknown;
 
 /// What Odoo has at the least, with data that a neutralization must find.
 const TENANT: &str = "

@@ -2,26 +2,27 @@
 
 use super::*;
 
-type Tables = BTreeMap<String, BTreeMap<String, &'static str>>;
+pub(super) type Tables = BTreeMap<String, BTreeMap<String, &'static str>>;
 
 /// Adds the columns that a statement names, with the types that Odoo gives them.
-fn add_columns(tables: &mut Tables, statement: &catalogue::Statement) {
+pub(super) fn add_columns(tables: &mut Tables, statement: &catalogue::Statement) {
     let each = statement.each.iter().flat_map(|(t, columns)| columns.iter().map(|c| (t.clone(), c.clone())));
     let kind = if statement.each_type == "bool" { "bool" } else { "text" };
     for (table, column) in each.chain(statement.needs.clone()) {
-        let kind = match column.as_str() {
-            "active" | "enabled" | "prod_environment" | "auto_sync" | "cdn_activated" | "is_published" => {
-                "bool"
-            }
-            "id" | "res_id" | "mail_server_id" | "user_device" | "smtp_port" | "sequence" => "int",
-            _ => kind,
-        };
+        let kind =
+            match column.as_str() {
+                "active" | "enabled" | "prod_environment" | "auto_sync" | "cdn_activated"
+                | "is_published" => "bool",
+                "id" | "res_id" | "mail_server_id" | "user_device" | "smtp_port" | "sequence"
+                | "fields_id" => "int",
+                _ => kind,
+            };
         tables.entry(table).or_default().insert(column, kind);
     }
 }
 
 /// SQL that makes the tables, with a row in each that a neutralization must find.
-fn filled(tables: &mut Tables) -> String {
+pub(super) fn filled(tables: &mut Tables) -> String {
     let mut sql = String::new();
     for (table, columns) in tables {
         columns.entry("id".into()).or_insert("int");
@@ -106,7 +107,7 @@ async fn the_whole_catalogue_runs_and_leaves_nothing_live() {
     let skipped: Vec<&str> = done.skipped.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(skipped, ["mail server that leads nowhere (Odoo 14 and older)"]);
     assert_eq!(odoo::still_live(&mut session).await.unwrap(), Vec::<String>::new());
-    assert_eq!(odoo::unknown_secrets(&mut session).await.unwrap(), Vec::<String>::new());
+    assert_eq!(odoo::unknown(&mut session).await.unwrap().listed, []);
     let again = odoo::neutralize(&mut session, "http://copy:1").await.unwrap();
     assert_ne!(again.database_uuid, done.database_uuid);
     assert_eq!(odoo::still_live(&mut session).await.unwrap(), Vec::<String>::new());

@@ -196,7 +196,7 @@ async fn a_real_tenant_goes_through_baseline_dump_restore_and_neutralization() {
     let done = odoo::neutralize(&mut copy, BASE_URL).await.unwrap();
     assert!(done.applied.iter().any(|a| a.name == "queued mail" && a.rows == 1), "{:#?}", done.applied);
     assert_eq!(odoo::still_live(&mut copy).await.unwrap(), Vec::<String>::new());
-    assert_eq!(odoo::unknown_secrets(&mut copy).await.unwrap(), Vec::<String>::new());
+    assert_eq!(odoo::unknown(&mut copy).await.unwrap().listed, []);
     let cron = cluster.psql("copy", "select count(*) from ir_cron where active");
     assert_eq!(cron, "1", "Odoo's own clean-up stays");
     let uuid = cluster.psql("copy", "select value from ir_config_parameter where key = 'database.uuid'");

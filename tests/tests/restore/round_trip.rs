@@ -59,12 +59,25 @@ fn a_small_tenant_comes_back_from_s3_and_a_copy_is_silent() {
     let s3 = S3::start();
     let site = Site::s3(&cluster, &s3, "dr");
     small_tenant(&cluster, &site.data_dir(), "shop", 8);
+    cluster.psql("shop", "create table far_feed (token text); insert into far_feed values ('hush')");
     site.back_up(&[]);
     there_and_back(&cluster, &site, "shop", "copy");
     let done = restore(&site, &["--tenant", "shop", "--as", "silent", "--json"]).run().ok().json();
     assert!(
         done["plan"]["neutralize"].as_bool().unwrap(),
         "another name is a copy, and copies are neutralized"
+    );
+    let unknown = &done["neutralized"]["unknown"];
+    let feed = unknown["listed"].as_array().unwrap().iter().find(|one| one["name"] == "far_feed.token");
+    let feed = feed.unwrap_or_else(|| panic!("{unknown}"));
+    assert_eq!(
+        (&feed["kind"], &feed["origin"], &feed["rows"]),
+        (&"column".into(), &"nobody".into(), &1.into())
+    );
+    let said = done["warnings"].to_string();
+    assert!(
+        said.contains("not neutralized, look at it: column far_feed.token, of no module, 1 row"),
+        "{said}"
     );
     let live = "SELECT (SELECT count(*) FROM ir_mail_server WHERE active AND smtp_host NOT LIKE '%.invalid'), \
                 (SELECT count(*) FROM mail_mail WHERE state = 'outgoing'), \

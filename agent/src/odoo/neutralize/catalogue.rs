@@ -41,6 +41,7 @@ pub fn statements() -> Vec<Statement> {
         include_str!("money.sql"),
         include_str!("authorities.sql"),
         include_str!("storage.sql"),
+        include_str!("parameters.sql"),
         include_str!("identity.sql"),
     ];
     files.iter().flat_map(|text| parse(text)).collect()

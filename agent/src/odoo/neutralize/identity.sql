@@ -1,7 +1,6 @@
 -- Who the copy is, and who may get in through others.
--- Left as they are on purpose: passwords, second factors (auth_totp) and API keys of users. They
--- protect the copy as they protect production; a copy that anyone can enter would be a leak.
--- A drill that needs a log-in sets its own.
+-- Left as they are on purpose: the passwords of users. They protect the copy as they protect
+-- production; a copy that anyone can enter would be a leak. A drill that needs a log-in sets its own.
 
 -- name: address of the copy
 -- needs: ir_config_parameter.key ir_config_parameter.value
@@ -26,46 +25,11 @@ ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
 INSERT INTO public.ir_config_parameter (key, value) VALUES ('database.secret', {secret})
 ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
 
--- name: mark of a neutralized copy
--- needs: ir_config_parameter.key ir_config_parameter.value
--- why: Odoo 16 and newer show it and act upon it
-INSERT INTO public.ir_config_parameter (key, value) VALUES ('database.is_neutralized', 'True')
-ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
-
 -- name: banner on the screen
 -- needs: ir_ui_view.key ir_ui_view.active
 -- why: people must see that this is not production
 UPDATE public.ir_ui_view SET active = true
 WHERE key IN ('web.neutralize_banner', 'website.neutralize_ribbon') AND active IS NOT true;
-
--- name: subscription of the company
--- needs: ir_config_parameter.key
--- why: the copy would report its own users under production's subscription
-DELETE FROM public.ir_config_parameter WHERE key = 'database.enterprise_code';
-
--- name: secrets among the system parameters
--- needs: ir_config_parameter.key
--- why: with them the copy, and whoever reads it, acts as the company with other services
-DELETE FROM public.ir_config_parameter WHERE key IN (
-    'base_geolocalize.google_map_api_key', 'cf.turnstile_secret_key', 'cloud_storage_azure_client_secret',
-    'cloud_storage_google_account_info', 'cloud_storage_provider',
-    'ebay_dev_id', 'ebay_sandbox_token', 'ebay_prod_token',
-    'ebay_prod_cert_id', 'ebay_sandbox_cert_id', 'google_calendar_client_secret', 'google_drive_authorization_code',
-    'google_drive_client_secret', 'google_drive_refresh_token', 'google_gmail_client_secret',
-    'google_spreadsheet_client_secret',
-    'mail.google_translate_api_key', 'mail.sfu_server_key', 'mail.sfu_server_url',
-    'mail.twilio_account_sid', 'mail.twilio_account_token', 'mail.web_push_vapid_private_key',
-    'mail.web_push_vapid_public_key', 'mail_plugin.secret', 'microsoft_calendar_client_secret',
-    'microsoft_outlook_client_secret', 'discuss.tenor_api_key', 'mail_mobile.enable_ocn', 'ocn.uuid', 'odoo_ocn.project_id',
-    'recaptcha_private_key', 'sale_amazon.client_secret', 'social.facebook_client_secret', 'social.linkedin_client_secret',
-    'social.twitter_consumer_secret_key', 'social.youtube_oauth_client_secret', 'unsplash.access_key',
-    'whatsapp.secret', 'ai.openai_key', 'ai.google_key', 'openai.api_key');
-
--- name: Odoo's paid services
--- needs: ir_config_parameter.key ir_config_parameter.value
--- why: every call to a paid service goes to this address
-INSERT INTO public.ir_config_parameter (key, value) VALUES ('iap.endpoint', 'http://127.0.0.1:9')
-ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
 
 -- name: websites' addresses
 -- needs: website.domain
@@ -73,7 +37,7 @@ ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;
 UPDATE public.website SET domain = NULL WHERE domain IS NOT NULL;
 
 -- name: websites' keys
--- each: website google_analytics_key google_search_console google_maps_api_key plausible_shared_key plausible_site cdn_url
+-- each: website google_analytics_key google_search_console google_maps_api_key google_places_api_key plausible_shared_key plausible_site twitter_api_key twitter_api_secret website_slide_google_app_key cdn_url
 -- why: visits to the copy would be counted as production's
 UPDATE public.website SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 
@@ -81,6 +45,11 @@ UPDATE public.website SET {column} = {empty} WHERE {column} IS DISTINCT FROM {em
 -- needs: website.cdn_activated
 -- why: the copy's pages would be served from production's network
 UPDATE public.website SET cdn_activated = false WHERE cdn_activated IS NOT false;
+
+-- name: search engines
+-- needs: website.robots_txt
+-- why: a copy that is found by search engines takes visitors from production
+UPDATE public.website SET robots_txt = E'User-agent: *\nDisallow: /' WHERE robots_txt IS DISTINCT FROM E'User-agent: *\nDisallow: /';
 
 -- name: log-in through others
 -- needs: auth_oauth_provider.enabled
@@ -93,7 +62,7 @@ UPDATE public.auth_oauth_provider SET enabled = false WHERE enabled IS NOT false
 UPDATE public.auth_oauth_provider SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 
 -- name: log-in tokens of users
--- each: res_users oauth_access_token
+-- each: res_users oauth_access_token google_gmail_access_token google_gmail_refresh_token microsoft_outlook_access_token microsoft_outlook_refresh_token
 -- why: they open the user's account with the provider
 UPDATE public.res_users SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 
@@ -126,3 +95,57 @@ UPDATE public.res_users_settings SET {column} = {empty} WHERE {column} IS DISTIN
 -- each: google_calendar_credentials calendar_token calendar_rtoken calendar_sync_token
 -- why: an event changed in the copy would be changed in the user's calendar
 UPDATE public.google_calendar_credentials SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
+
+-- name: calendars of users (credentials for Microsoft)
+-- each: microsoft_calendar_credentials calendar_sync_token last_sync_date
+-- why: an event changed in the copy would be changed in the user's calendar
+UPDATE public.microsoft_calendar_credentials SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
+
+-- name: last run of the calendars
+-- each: res_users_settings microsoft_last_sync_date
+-- why: the next run would take production's changes for the copy's
+UPDATE public.res_users_settings SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
+
+-- name: calendars stopped
+-- each: res_users_settings google_synchronization_stopped microsoft_synchronization_stopped
+-- type: bool
+-- why: an event changed in the copy would be changed in the user's calendar
+UPDATE public.res_users_settings SET {column} = true WHERE {column} IS NOT true;
+
+-- name: calendars stopped (Google)
+-- each: google_calendar_credentials synchronization_stopped
+-- type: bool
+-- why: an event changed in the copy would be changed in the user's calendar
+UPDATE public.google_calendar_credentials SET {column} = true WHERE {column} IS NOT true;
+
+-- name: calendars stopped (Microsoft)
+-- each: microsoft_calendar_credentials synchronization_stopped
+-- type: bool
+-- why: an event changed in the copy would be changed in the user's calendar
+UPDATE public.microsoft_calendar_credentials SET {column} = true WHERE {column} IS NOT true;
+
+-- name: API keys of users
+-- needs: res_users_apikeys.key
+-- why: a program that reaches the copy by mistake would take it for production
+DELETE FROM public.res_users_apikeys;
+
+-- name: second factors of users
+-- each: res_users totp_secret
+-- why: with them the codes of production can be computed; passwords go on protecting the copy
+UPDATE public.res_users SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
+
+-- name: trusted devices of users
+-- needs: auth_totp_device.key
+-- why: they stand in for a second factor
+DELETE FROM public.auth_totp_device;
+
+-- name: second factor by mail
+-- needs: ir_config_parameter.key
+-- why: the code would never arrive, so nobody could log in
+DELETE FROM public.ir_config_parameter WHERE key = 'auth_totp.policy';
+
+-- name: mark of a neutralized copy
+-- needs: ir_config_parameter.key ir_config_parameter.value
+-- why: Odoo 16 and newer show it and act upon it
+INSERT INTO public.ir_config_parameter (key, value) VALUES ('database.is_neutralized', 'True')
+ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value;

@@ -8,7 +8,7 @@ UPDATE public.ir_mail_server SET active = false, smtp_host = 'mail.invalid'
 WHERE active IS NOT false OR smtp_host IS DISTINCT FROM 'mail.invalid';
 
 -- name: outgoing mail log-ins
--- each: ir_mail_server smtp_user smtp_pass smtp_ssl_certificate smtp_ssl_private_key google_gmail_authorization_code google_gmail_refresh_token google_gmail_access_token microsoft_outlook_authorization_code microsoft_outlook_refresh_token microsoft_outlook_access_token
+-- each: ir_mail_server smtp_user smtp_pass smtp_ssl_certificate smtp_ssl_private_key google_gmail_authorization_code google_gmail_refresh_token google_gmail_access_token microsoft_outlook_authorization_code microsoft_outlook_refresh_token microsoft_outlook_access_token server_env_defaults
 -- why: whoever can read the copy could send mail with them
 UPDATE public.ir_mail_server SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 
@@ -41,7 +41,7 @@ UPDATE public.fetchmail_server SET active = false WHERE active IS NOT false;
 UPDATE public.fetchmail_server SET state = 'draft' WHERE state IS DISTINCT FROM 'draft';
 
 -- name: incoming mail log-ins
--- each: fetchmail_server server user password google_gmail_authorization_code google_gmail_refresh_token google_gmail_access_token microsoft_outlook_authorization_code microsoft_outlook_refresh_token microsoft_outlook_access_token
+-- each: fetchmail_server server user password google_gmail_authorization_code google_gmail_refresh_token google_gmail_access_token microsoft_outlook_authorization_code microsoft_outlook_refresh_token microsoft_outlook_access_token server_env_defaults
 -- why: whoever can read the copy could read the company's mail with them
 UPDATE public.fetchmail_server SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 

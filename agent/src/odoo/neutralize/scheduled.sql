@@ -17,10 +17,10 @@ UPDATE public.queue_job SET state = 'failed' WHERE state IN ('wait_dependencies'
 -- why: a record written in the copy would be reported to another system
 UPDATE public.ir_act_server SET webhook_url = 'http://webhook.invalid/' WHERE webhook_url NOT LIKE 'http://webhook.invalid/%';
 
--- name: webhooks that others call
--- needs: base_automation.active base_automation.trigger
--- why: the copy knows the secret addresses of production
-UPDATE public.base_automation SET active = false WHERE trigger = 'on_webhook' AND active IS NOT false;
+-- name: automation rules
+-- needs: base_automation.active
+-- why: each may run code that calls others, send mail, or answer production's webhooks
+UPDATE public.base_automation SET active = false WHERE active IS NOT false;
 
 -- name: addresses of webhooks
 -- each: base_automation webhook_uuid

@@ -2,7 +2,7 @@
 
 -- name: attachment stores
 -- needs: fs_storage.protocol
--- each: fs_storage options
+-- each: fs_storage options server_env_defaults
 -- why: the copy would write into, and its collector delete from, production's store
 UPDATE public.fs_storage SET {column} = {empty} WHERE protocol IS DISTINCT FROM 'odoofs' AND {column} IS DISTINCT FROM {empty};
 
@@ -19,7 +19,7 @@ WHERE protocol IS DISTINCT FROM 'odoofs' AND directory_path IS DISTINCT FROM 'ne
 UPDATE public.fs_storage SET {column} = false WHERE {column} IS NOT false;
 
 -- name: attachment stores (storage_backend)
--- each: storage_backend aws_access_key_id aws_secret_access_key aws_bucket aws_host sftp_server sftp_login sftp_password sftp_ssh_private_key
+-- each: storage_backend aws_access_key_id aws_secret_access_key aws_bucket aws_host sftp_server sftp_login sftp_password sftp_ssh_private_key server_env_defaults
 -- why: the copy would write into, and delete from, production's store
 UPDATE public.storage_backend SET {column} = {empty} WHERE {column} IS DISTINCT FROM {empty};
 

@@ -27,6 +27,8 @@ pub(super) struct Tables {
 struct Column {
     is_text: bool,
     is_bool: bool,
+    /// JSON or bytes.
+    is_opaque: bool,
     not_null: bool,
 }
 
@@ -42,7 +44,8 @@ const KINDS: &str = "\
     FROM here h JOIN part ON part.root = h.oid JOIN pg_class c ON c.oid = part.oid \
     JOIN pg_namespace n ON n.oid = c.relnamespace GROUP BY 1, 2";
 const COLUMNS: &str = "\
-    SELECT c.relname::text, a.attname::text, t.typcategory = 'S', a.attnotnull, t.oid = 'bool'::regtype \
+    SELECT c.relname::text, a.attname::text, t.typcategory = 'S', a.attnotnull, t.oid = 'bool'::regtype, \
+    t.oid IN ('json'::regtype, 'jsonb'::regtype, 'bytea'::regtype) \
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
     JOIN pg_type t ON t.oid = a.atttypid JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname = 'public'";
@@ -67,8 +70,12 @@ impl Tables {
         }
         for row in session.rows("list the columns", COLUMNS).await? {
             let (table, name): (String, String) = (column(&row, 0)?, column(&row, 1)?);
-            let facts =
-                Column { is_text: column(&row, 2)?, not_null: column(&row, 3)?, is_bool: column(&row, 4)? };
+            let facts = Column {
+                is_text: column(&row, 2)?,
+                not_null: column(&row, 3)?,
+                is_bool: column(&row, 4)?,
+                is_opaque: column(&row, 5)?,
+            };
             if let Some(columns) = out.plain.get_mut(&table) {
                 columns.insert(name, facts);
             } else if let Some((_, columns)) = out.odd.get_mut(&table) {
@@ -82,10 +89,16 @@ impl Tables {
         self.plain.get(table).is_some_and(|columns| columns.contains_key(column))
     }
 
-    /// Text columns, sorted.
-    pub fn text_columns(&self) -> Vec<(&String, &String)> {
+    /// Whether the column is JSON or bytes.
+    pub fn is_opaque(&self, table: &str, column: &str) -> bool {
+        self.plain.get(table).and_then(|columns| columns.get(column)).is_some_and(|facts| facts.is_opaque)
+    }
+
+    /// The columns that can hold a credential (text, JSON, bytes), sorted.
+    pub fn columns(&self) -> Vec<(&str, &str)> {
         let each = self.plain.iter().flat_map(|(table, columns)| {
-            columns.iter().filter(|(_, facts)| facts.is_text).map(move |(name, _)| (table, name))
+            let holds = columns.iter().filter(|(_, facts)| facts.is_text || facts.is_opaque);
+            holds.map(move |(name, _)| (table.as_str(), name.as_str()))
         });
         let mut out: Vec<_> = each.collect();
         out.sort_unstable();
@@ -164,7 +177,7 @@ mod tests {
     fn tables(columns: &[(&str, &str, bool)]) -> Tables {
         let mut plain: HashMap<String, HashMap<String, Column>> = HashMap::new();
         for (table, column, not_null) in columns {
-            let facts = Column { is_text: true, is_bool: false, not_null: *not_null };
+            let facts = Column { is_text: true, is_bool: false, is_opaque: false, not_null: *not_null };
             plain.entry((*table).into()).or_default().insert((*column).into(), facts);
         }
         Tables { plain, odd: HashMap::new() }
