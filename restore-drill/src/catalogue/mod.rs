@@ -141,7 +141,7 @@ mod tests {
         let catalogue = load(None).unwrap();
         assert_eq!(catalogue.preludes.len(), 1);
         let count = |s| catalogue.checks.iter().filter(|c| c.severity == s).count();
-        assert_eq!((count(Severity::Hard), count(Severity::Base), count(Severity::Info)), (56, 15, 13));
+        assert_eq!((count(Severity::Hard), count(Severity::Base), count(Severity::Info)), (66, 21, 12));
         for check in &catalogue.checks {
             assert!(check.reason.len() > 30 && check.title.len() > 10, "{}", check.id);
             assert!(!check.requires.is_empty(), "{}", check.id);
