@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::inventory::Inventory;
 use crate::inventory::pick::oldest_first;
 use crate::inventory::take::{Wanted, Which};
-use crate::names::{SnapshotId, TenantName};
+use crate::names::{SnapshotId, TenantName, counted};
 use crate::odoo::baseline::Baseline;
 use crate::odoo::changes::{Change, Weight, changes, not_compared};
 use crate::odoo::neutralized::is_neutralized;
@@ -120,13 +120,16 @@ async fn manifests(
         let dumps = oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(tenant)));
         ids = dumps.iter().rev().take(want).map(|one| one.manifest.id.clone()).collect();
         if ids.len() < want {
-            let what = format!("{tenant} has {} dump, and {want} are compared", ids.len());
+            let what = format!("{tenant} has {}, and {want} are compared", counted(ids.len() as u64, "dump"));
             return Err(Error::new(Kind::NotFound, what).next("lifeboat list shows all snapshots"));
         }
     }
     if ids.len() != want {
-        return Err(Error::new(Kind::Usage, format!("{} snapshots are named; {want} must be", ids.len()))
-            .next("name two snapshots, or one and --database"));
+        return Err(Error::new(
+            Kind::Usage,
+            format!("{} named; {want} must be", counted(ids.len() as u64, "snapshot")),
+        )
+        .next("name two snapshots, or one and --database"));
     }
     let mut found = Vec::new();
     for id in &ids {

@@ -3,6 +3,7 @@
 mod cell;
 mod counted;
 pub mod decisive;
+pub mod figures;
 mod origins;
 pub mod schema;
 pub mod values;
@@ -10,6 +11,7 @@ pub mod values;
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use figures::Figures;
 use origins::Origins;
 use schema::SchemaFacts;
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,9 @@ pub struct Baseline {
     /// in older baselines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasting: Option<BTreeMap<String, LastingCounts>>,
+    /// Totals of business documents. `None` in older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Vec<Figures>>,
 }
 
 /// A module or an extension and its version.
@@ -126,6 +131,7 @@ impl Baseline {
             reaches: outside::reaches(session).await?,
             schema,
             values: Some(values::take(session, &origins).await?),
+            figures: Some(figures::take(session).await?),
             lasting: Some(lasting.iter().map(|(name, one)| (name.clone(), one.now.clone())).collect()),
         };
         Ok((baseline, lasting))

@@ -6,6 +6,7 @@
 
 mod database;
 mod documents;
+mod figures;
 mod pairs;
 mod records;
 mod rows;
@@ -97,6 +98,9 @@ pub fn changes(before: &Baseline, after: &Baseline) -> Vec<Change> {
     }
     if let (Some(before), Some(after)) = (&before.lasting, &after.lasting) {
         all.extend(documents::changes(before, after));
+    }
+    if let (Some(before), Some(after)) = (&before.figures, &after.figures) {
+        all.extend(figures::changes(before, after));
     }
     if let (Some(before), Some(after)) = (&before.values, &after.values) {
         all.extend(records::changes(before, after, &updated));

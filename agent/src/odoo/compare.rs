@@ -105,6 +105,9 @@ pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     if let (Some(was), Some(is)) = (&expected.lasting, &found.lasting) {
         out.extend(values::days(was, is));
     }
+    if let (Some(was), Some(is)) = (&expected.figures, &found.figures) {
+        out.extend(values::figures(was, is));
+    }
     out
 }
 
@@ -196,6 +199,7 @@ mod tests {
             schema: None,
             values: None,
             lasting: None,
+            figures: None,
         }
     }
 

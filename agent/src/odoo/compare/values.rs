@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Difference;
+use crate::odoo::baseline::figures::Figures;
 use crate::odoo::baseline::values::{ColumnValues, TableValues};
 use crate::odoo::lasting::LastingCounts;
 
@@ -32,6 +33,29 @@ pub(super) fn days(
         let Some(is) = is.get(table).filter(|is| *is != was) else { continue };
         let text = |one: &LastingCounts| format!("{} confirmed on {} days", one.confirmed(), one.days.len());
         out.push(part(table, "rows by day".to_owned(), text(was), text(is)));
+    }
+    out
+}
+
+/// What differs in the totals of documents.
+pub(super) fn figures(was: &[Figures], is: &[Figures]) -> Vec<Difference> {
+    let mut out = Vec::new();
+    for was in was {
+        let found = is.iter().find(|one| one.document == was.document);
+        if found != Some(was) {
+            let text = |one: &Figures| {
+                let sums: Vec<String> =
+                    one.totals.iter().filter_map(|total| total.total).map(|sum| sum.to_string()).collect();
+                format!("{} with {}", one.rows, sums.join(", "))
+            };
+            let found = found.map_or_else(|| "absent".to_owned(), text);
+            out.push(part(
+                was.document.table(),
+                format!("total of {}", was.document.plural()),
+                text(was),
+                found,
+            ));
+        }
     }
     out
 }
