@@ -111,10 +111,13 @@ pub fn changes(before: &Baseline, after: &Baseline) -> Vec<Change> {
     all
 }
 
+/// Whether a baseline recorded a part.
+type Part = fn(&Baseline) -> bool;
+
 /// What one of the two did not record, in words: an older program made it.
 pub fn not_compared(before: &Baseline, after: &Baseline) -> Vec<&'static str> {
-    let lacks = |part: fn(&Baseline) -> bool| !(part(before) && part(after));
-    let parts: [(&str, fn(&Baseline) -> bool); 3] = [
+    let lacks = |part: Part| !(part(before) && part(after));
+    let parts: [(&str, Part); 3] = [
         ("columns, indexes, constraints and sequences", |one| one.schema.is_some()),
         ("prices, rates, rights and other decisive values", |one| one.values.is_some()),
         ("documents by day", |one| one.lasting.is_some()),

@@ -45,12 +45,14 @@ pub struct Total {
 
 /// Drafts and others, company, currency.
 type Group = (Option<bool>, Option<i64>, Option<String>);
+/// How many, and their sum.
+type Groups = BTreeMap<Group, (u64, Option<Decimal>)>;
 
 /// Takes them of the documents that have amounts, and of transfers. A table that is not as Odoo makes it is
 /// left out.
 pub(super) async fn take(session: &mut Session) -> Result<Vec<Figures>> {
     let Ok(currencies) = Currencies::read(session).await else { return Ok(Vec::new()) };
-    let mut all: BTreeMap<Document, (Figures, BTreeMap<Group, (u64, Option<Decimal>)>)> = BTreeMap::new();
+    let mut all: BTreeMap<Document, (Figures, Groups)> = BTreeMap::new();
     let counted = |table: &str| !["ir_attachment", "stock_move"].contains(&table);
     for source in SOURCES.iter().filter(|source| counted(source.table)) {
         let read = source.each(session, |seen| {
@@ -78,7 +80,7 @@ pub(super) async fn take(session: &mut Session) -> Result<Vec<Figures>> {
         // If the server failed, so does the next statement.
         let _ = read.await;
     }
-    let finish = |(mut figures, totals): (Figures, BTreeMap<Group, (u64, Option<Decimal>)>)| {
+    let finish = |(mut figures, totals): (Figures, Groups)| {
         let total =
             |((is_done, company, currency), (rows, total))| Total { is_done, company, currency, rows, total };
         figures.totals = totals.into_iter().map(total).collect();

@@ -34,14 +34,14 @@ impl OfTable<'_> {
         for (name, was) in &was.columns {
             self.column(name, was, is.columns.get(name));
         }
-        self.new("column", &was.columns, &is.columns);
+        self.added("column", &was.columns, &is.columns);
         for (name, was) in &was.indexes {
             self.index(name, was, is);
         }
         for (name, was) in &was.constraints {
             self.constraint(name, was, is.constraints.get(name));
         }
-        self.new("constraint", &was.constraints, &is.constraints);
+        self.added("constraint", &was.constraints, &is.constraints);
     }
 
     fn add(&mut self, weight: Weight, what: String, says: impl Into<String>) {
@@ -121,7 +121,7 @@ impl OfTable<'_> {
         }
     }
 
-    fn new<T>(&mut self, word: &str, was: &BTreeMap<String, T>, is: &BTreeMap<String, T>) {
+    fn added<T>(&mut self, word: &str, was: &BTreeMap<String, T>, is: &BTreeMap<String, T>) {
         let weight = if self.updated.any { Weight::Grown } else { Weight::Changed };
         for name in is.keys().filter(|name| !was.contains_key(*name)) {
             self.add(weight, format!("{}.{name}", self.table), format!("the {word} is new"));
