@@ -54,6 +54,7 @@ pub mod rehearse;
 pub mod report;
 pub mod say;
 pub mod setup;
+mod shipped;
 pub mod snapshot;
 pub mod stages;
 pub mod vault;

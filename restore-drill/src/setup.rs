@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat::clock::Timestamp;
-use lifeboat::names::TenantName;
+use lifeboat::names::{SnapshotId, TenantName};
 use lifeboat::odoo::counters::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,8 @@ pub struct Setup {
 pub struct Chosen {
     /// The snapshot, and the point to which it is replayed.
     pub snapshot: Snapshot,
+    /// The tenant's newest dump before that state, if one is stored.
+    pub before: Option<SnapshotId>,
     /// The number that a random choice follows from.
     pub seed: Option<u64>,
     /// How old the newest state was that could have been restored instead of production when it was chosen;

@@ -18,7 +18,7 @@ use lifeboat::inventory::take::{Wanted, Which};
 use lifeboat::inventory::target::Target;
 use lifeboat::inventory::{Inventory, drills, window};
 use lifeboat::names::wal::TimelineId;
-use lifeboat::names::{Lsn, TenantName, random_hex};
+use lifeboat::names::{Lsn, SnapshotId, TenantName, random_hex};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
 
@@ -86,8 +86,8 @@ impl Vault {
     /// Those of the store.
     pub async fn look(&self, goal: &Goal) -> Result<Inventory> {
         let wanted = match goal {
-            Goal::Dump(id) => Wanted { snapshots: Which::Ids(vec![id.clone()]), wal: false },
-            Goal::NewestDump | Goal::Release(_) => {
+            Goal::Dump(id) if !is_dump(id) => Wanted { snapshots: Which::Ids(vec![id.clone()]), wal: false },
+            Goal::NewestDump | Goal::Release(_) | Goal::Dump(_) => {
                 Wanted { snapshots: Which::Kind(SnapshotKind::Dump), wal: false }
             }
             Goal::Point(_) => Wanted { snapshots: Which::All, wal: true },
@@ -130,7 +130,8 @@ impl Vault {
                 let asked = PointAsked { tenant: Some(tenant.clone()), ..PointAsked::instance(target) };
                 let snapshot = of_point(inventory, asked, replay)?;
                 let age = window.spans.last().map(|last| lag(now, last.to));
-                return Ok(Chosen { snapshot, seed, age, worst, skipped: Vec::new() });
+                let before = before(inventory, &snapshot);
+                return Ok(Chosen { snapshot, before, seed, age, worst, skipped: Vec::new() });
             }
         };
         let chosen = pick::choose(inventory, tenant, SnapshotKind::Dump, &pick)?;
@@ -148,7 +149,8 @@ impl Vault {
             .map(|why| Skipped { what: "the clock of the snapshot's writer".into(), why });
         let snapshot = Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?;
         let age = Some(lag(now, snapshot.point));
-        Ok(Chosen { snapshot, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
+        let before = before(inventory, &snapshot);
+        Ok(Chosen { snapshot, before, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
     }
 
     /// Chooses the base backup from which a tenant is restored to a position in the WAL.
@@ -164,7 +166,7 @@ impl Vault {
             ..PointAsked::instance(Target::Lsn(lsn))
         };
         let snapshot = of_point(&inventory, asked, Replay::Lsn { lsn, timeline: timeline.0 })?;
-        Ok(Chosen { snapshot, seed: None, age: None, worst: None, skipped: Vec::new() })
+        Ok(Chosen { snapshot, before: None, seed: None, age: None, worst: None, skipped: Vec::new() })
     }
 
     /// The tenants that have a trusted dump, by name.
@@ -209,6 +211,18 @@ fn of_point(inventory: &Inventory, asked: PointAsked, replay: Replay) -> Result<
         (Way::Point(plan), Some(tenant)) => Snapshot::of_base(&plan, &tenant, replay),
         _ => Err(Error::new(Kind::Internal, "the plan of a point is that of a dump")),
     }
+}
+
+/// The tenant's newest dump whose state is older than the one that is drilled.
+fn before(inventory: &Inventory, drilled: &Snapshot) -> Option<SnapshotId> {
+    let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(&drilled.tenant)));
+    let mut older = dumps.into_iter().filter(|dump| dump.manifest.point < drilled.point);
+    older.next_back().map(|dump| dump.manifest.id.clone())
+}
+
+/// Whether its name says that it is a dump.
+fn is_dump(id: &SnapshotId) -> bool {
+    id.as_str().contains("-dump-")
 }
 
 /// A point in the future comes from a source whose clock is ahead: it counts as zero.

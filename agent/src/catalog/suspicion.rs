@@ -81,6 +81,13 @@ pub enum Finding {
         /// Modules that are not installed any more.
         removed: Vec<String>,
     },
+    /// Something is gone or empty that only the state before can tell: values, rights, a part of the schema.
+    Lost {
+        /// The thing, as in `product_pricelist_item.fixed_price`.
+        what: String,
+        /// What happened to it.
+        says: String,
+    },
     /// A large part of the filestore is gone.
     FilesGone {
         /// How many files are gone.
@@ -115,13 +122,14 @@ impl Finding {
             Finding::TableGone { .. } => "table-gone",
             Finding::SumChanged { .. } => "sum-changed",
             Finding::ModulesChanged { .. } => "modules-changed",
+            Finding::Lost { .. } => "lost",
             Finding::FilesGone { .. } => "files-gone",
             Finding::FilesAltered { .. } => "files-altered",
             Finding::Incompressible { .. } => "incompressible",
         }
     }
 
-    /// Its word and its table, without numbers: `documents-gone sale_order`.
+    /// Its word and its table or thing, without numbers: `documents-gone sale_order`.
     pub fn label(&self) -> String {
         match self.table() {
             Some(table) => format!("{} {table}", self.word()),
@@ -135,7 +143,8 @@ impl Finding {
             Finding::DocumentsGone { table, .. }
             | Finding::RowsGone { table, .. }
             | Finding::TableGone { table, .. }
-            | Finding::SumChanged { table, .. } => Some(table),
+            | Finding::SumChanged { table, .. }
+            | Finding::Lost { what: table, .. } => Some(table),
             Finding::ModulesChanged { .. }
             | Finding::FilesGone { .. }
             | Finding::FilesAltered { .. }
@@ -173,6 +182,7 @@ impl std::fmt::Display for Finding {
                     parts.map(|(what, names)| format!("{what}: {}", list(names))).collect();
                 write!(f, "modules changed without a release; {}", parts.join("; "))
             }
+            Finding::Lost { what, says } => write!(f, "{what}: {says}"),
             Finding::FilesGone { gone, of } => write!(f, "filestore: {gone} of {of} files are gone"),
             Finding::FilesAltered { altered, read } => write!(
                 f,

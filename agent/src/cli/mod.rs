@@ -28,6 +28,7 @@ mod configuration;
 mod configuration_diff;
 mod configuration_text;
 mod confirm;
+mod diff;
 mod doctor;
 mod evidence;
 mod expire;
@@ -142,6 +143,7 @@ enum Command {
     Window(window::Args),
     List(list::Args),
     Show(show::Args),
+    Diff(diff::Args),
     Evidence(evidence::Args),
     Verify(verify::Args),
     Restore(Box<restore::Args>),
@@ -166,6 +168,7 @@ impl Command {
         match self {
             Command::List(args) => args.past.at(),
             Command::Show(args) => args.past.at(),
+            Command::Diff(args) => args.past.at(),
             Command::Window(args) => args.past.at(),
             Command::Verify(args) => args.past.at(),
             Command::Restore(args) => args.past.at(),
@@ -197,6 +200,7 @@ async fn run(command: Command, app: &App) -> Result<Done> {
         Command::Window(args) => app.looking(window::run(args, app)).await,
         Command::Verify(args) => verify::run(args, app).await,
         Command::Show(args) => app.looking(show::run(args, app)).await,
+        Command::Diff(args) => app.looking(diff::run(args, app)).await,
         Command::Evidence(args) => app.looking(evidence::run(args, app)).await,
         Command::Cat(args) => cat::run(args, app).await,
         Command::Config(args) => configuration::run(args, app).await,

@@ -1,14 +1,24 @@
 //! The numbers of a tenant's content at the point of its dump, so that a loss can be noticed later.
 
+mod cell;
 mod counted;
+pub mod decisive;
+pub mod figures;
+mod origins;
+pub mod schema;
+pub mod values;
 
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use figures::Figures;
+use origins::Origins;
+use schema::SchemaFacts;
 use serde::{Deserialize, Serialize};
+use values::TableValues;
 
 use crate::error::{Error, Kind, Result};
-use crate::odoo::lasting::Counted;
+use crate::odoo::lasting::{Counted, LastingCounts};
 use crate::odoo::outside;
 use crate::odoo::tenants::{self, Module};
 use crate::postgres::copy_out::Row;
@@ -42,6 +52,19 @@ pub struct Baseline {
     /// copy is cut off from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reaches: Vec<String>,
+    /// Columns, indexes, constraints and sequences. `None` in older baselines, and if there is too much of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<SchemaFacts>,
+    /// The values of decisive tables, those that the database has. `None` in older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<TableValues>>,
+    /// The business documents of each day, by table; see [`LASTING`](crate::odoo::lasting::LASTING). `None`
+    /// in older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasting: Option<BTreeMap<String, LastingCounts>>,
+    /// Totals of business documents. `None` in older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Vec<Figures>>,
 }
 
 /// A module or an extension and its version.
@@ -71,13 +94,14 @@ pub struct TableFacts {
 }
 
 impl Baseline {
-    /// Takes the baseline in this session. In a [`crate::postgres::SnapshotSession`] it describes exactly
-    /// the state that pg_dump writes. Each table is read once.
+    /// Takes the baseline in this session, in a transaction that [`look`] guards. In a
+    /// [`crate::postgres::SnapshotSession`] it describes exactly the state that pg_dump writes. Each table is
+    /// read once.
     ///
     /// # Errors
     /// `Denied`, naming a table that may not be read; pg_dump would fail on it too.
     pub async fn take(session: &mut Session) -> Result<Baseline> {
-        Ok(Baseline::ask(session, None).await?.0)
+        Ok(Baseline::take_counting(session, &BTreeMap::new()).await?.0)
     }
 
     /// The same, and the numbers of the tables whose rows last. `before` has the highest `id` of each of them
@@ -89,17 +113,13 @@ impl Baseline {
         session: &mut Session,
         before: &BTreeMap<String, i64>,
     ) -> Result<(Baseline, BTreeMap<String, Counted>)> {
-        Baseline::ask(session, Some(before)).await
-    }
-
-    async fn ask(
-        session: &mut Session,
-        before: Option<&BTreeMap<String, i64>>,
-    ) -> Result<(Baseline, BTreeMap<String, Counted>)> {
         session.allow(TABLE_WAIT).await?;
         let known = Table::get(session, tenants::MODULES).await?;
         let known = tenants::installed(session, &known).await?;
         let (tables, lasting) = counted::tables(session, before).await?;
+        let origins = Origins::read(session).await?;
+        let mut schema = schema::take(session).await?;
+        schema.iter_mut().for_each(|schema| origins.add_to(schema));
         let baseline = Baseline {
             odoo_version: tenants::version_of_base(&known),
             database_uuid: database_uuid(session).await?,
@@ -109,6 +129,10 @@ impl Baseline {
             properties: properties(session).await?,
             tables,
             reaches: outside::reaches(session).await?,
+            schema,
+            values: Some(values::take(session, &origins).await?),
+            figures: Some(figures::take(session).await?),
+            lasting: Some(lasting.iter().map(|(name, one)| (name.clone(), one.now.clone())).collect()),
         };
         Ok((baseline, lasting))
     }
@@ -144,6 +168,19 @@ impl Baseline {
             .map_err(|e| Error::carried(Kind::Integrity, "the baseline cannot be read", e))?;
         serde_json::from_slice(&text)
             .map_err(|e| Error::new(Kind::Integrity, "the baseline cannot be read").because(e))
+    }
+
+    /// The same with digests in place of values and of names of rows: enough to compare it with another one
+    /// like it, and too little to read what is in the database.
+    pub fn without_content(&self) -> Baseline {
+        let values = self.values.clone();
+        Baseline {
+            roles: Vec::new(),
+            reaches: Vec::new(),
+            properties: DatabaseProperties { grants: None, settings: Vec::new(), ..self.properties.clone() },
+            values: values.map(|all| all.into_iter().map(TableValues::without_content).collect()),
+            ..self.clone()
+        }
     }
 
     /// The number of rows of all tables together.

@@ -1,5 +1,8 @@
 //! Compares two baselines: what is missing from the second one or differs in it. Pure.
 
+mod schema;
+mod values;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -31,6 +34,17 @@ pub enum Difference {
         /// What was found.
         found: String,
     },
+    /// A part of a table differs: a column, an index, a constraint, the values of a column.
+    Part {
+        /// `schema.table`.
+        table: String,
+        /// As in `index sale_order_name_index`.
+        what: String,
+        /// What was recorded.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// A property of the database as a whole differs.
     Value {
         /// As in `module sale`, `collation`, `database.uuid`.
@@ -54,13 +68,17 @@ impl fmt::Display for Difference {
             Difference::Table { table, fact, expected, found } => {
                 write!(f, "table {table}: {fact} is {found}, but was {expected}")
             }
+            Difference::Part { table, what, expected, found } => {
+                write!(f, "table {table}: {what} is {found}, but was {expected}")
+            }
             Difference::Value { what, expected, found } => write!(f, "{what} is {found}, but was {expected}"),
         }
     }
 }
 
-/// What differs in `found`, in this order: database, modules, extensions, tables. Owner, privileges
-/// and settings are not compared, because a restore may change them on purpose.
+/// What differs in `found`, in this order: database, modules, extensions, tables, what these are, decisive
+/// values, documents by day. Owner, privileges and settings are not compared, because a restore may change
+/// them on purpose. What an older baseline did not record is not compared.
 pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     let mut out = Vec::new();
     let (was, is) = (&expected.properties, &found.properties);
@@ -78,6 +96,18 @@ pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     };
     versions(&mut out, "extension", &names(&expected.extensions), &names(&found.extensions));
     tables(&mut out, &expected.tables, &found.tables);
+    if let (Some(was), Some(is)) = (&expected.schema, &found.schema) {
+        out.extend(schema::differences(was, is));
+    }
+    if let (Some(was), Some(is)) = (&expected.values, &found.values) {
+        out.extend(values::differences(was, is));
+    }
+    if let (Some(was), Some(is)) = (&expected.lasting, &found.lasting) {
+        out.extend(values::days(was, is));
+    }
+    if let (Some(was), Some(is)) = (&expected.figures, &found.figures) {
+        out.extend(values::figures(was, is));
+    }
     out
 }
 
@@ -166,6 +196,10 @@ mod tests {
             },
             tables,
             reaches: Vec::new(),
+            schema: None,
+            values: None,
+            lasting: None,
+            figures: None,
         }
     }
 

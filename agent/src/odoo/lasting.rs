@@ -2,8 +2,11 @@
 //! confirmed. How many there are is counted with the baseline of each backup, by the day on which they were
 //! made, so that the next backup notices a day of them that is gone.
 
+mod lost;
+
 use std::collections::BTreeMap;
 
+pub use lost::{DaysLost, SumChanged, date, is_share};
 use serde::{Deserialize, Serialize};
 
 use crate::postgres::decimal::Decimal;

@@ -75,6 +75,11 @@ impl Table {
     /// `Postgres` if it, or a part of it, is a view, a foreign table or the like; `Denied` if row-level
     /// security would hide rows from us.
     pub async fn find(session: &mut Session, name: &str) -> Result<Option<Table>> {
+        Table::search(session, name).await?
+    }
+
+    /// The inner result is an error if it must not be read.
+    async fn search(session: &mut Session, name: &str) -> Result<Result<Option<Table>>> {
         let what = format!("check table {name}");
         let named = literal(name);
         let parts = session
@@ -93,7 +98,7 @@ impl Table {
             )
             .await?;
         if parts.is_empty() {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         let mut table = Table { name: name.to_owned(), parts: Vec::new(), columns: HashMap::new() };
         for (at, part) in parts.iter().enumerate() {
@@ -102,7 +107,7 @@ impl Table {
             let wrong = match (kind.as_str(), at) {
                 ("p", _) => continue, // has no rows of its own
                 ("r", _) if column::<bool>(part, 3)? => {
-                    return Err(hidden(&format!("{schema}.{part_name}"), session));
+                    return Ok(Err(hidden(&format!("{schema}.{part_name}"), session)));
                 }
                 ("r", _) if column::<String>(part, 4)? == "t" => "a temporary table",
                 ("r", _) => {
@@ -115,10 +120,18 @@ impl Table {
                 0 => format!("{name} is {wrong}, not a table"),
                 _ => format!("a part of table {name}, {schema}.{part_name}, is {wrong}, not a table"),
             };
-            return Err(not_read(what, session));
+            return Ok(Err(not_read(what, session)));
         }
         table.read_columns(session, &what).await?;
-        Ok(Some(table))
+        Ok(Ok(Some(table)))
+    }
+
+    /// The same; `None` also if it is something else than a table, or hides rows.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub async fn if_plain(session: &mut Session, name: &str) -> Result<Option<Table>> {
+        Ok(Table::search(session, name).await?.unwrap_or_default())
     }
 
     /// The same for a table that must exist.

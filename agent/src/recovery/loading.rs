@@ -172,6 +172,13 @@ impl Fill<'_> {
         let expected = |difference: &Difference| match difference {
             Difference::TableMissing { table, .. } | Difference::Table { table, .. } => lost.contains(table),
             Difference::Value { what, .. } => lost.contains(what),
+            Difference::Part { table, what, .. } => {
+                let schema = table.split('.').next().unwrap_or_default();
+                let index = what.strip_prefix("index ").map(|name| format!("index {schema}.{name}"));
+                lost.contains(table)
+                    || lost.contains(&format!("{table} {what}"))
+                    || index.is_some_and(|index| lost.contains(&index))
+            }
             Difference::TableExtra { .. } => false,
         };
         let differences = compare(self.baseline, found);
@@ -191,16 +198,26 @@ fn without<'a>(entries: &'a [Entry], gone: &BTreeSet<i64>) -> Vec<&'a Entry> {
     entries.iter().filter(|entry| !gone.contains(&entry.id)).collect()
 }
 
-/// What the comparison reports as missing because it was not created: tables, and extensions by their
-/// names there.
+/// What the comparison reports as missing because it was not created: tables and their parts, sequences and
+/// extensions, by their names there.
 fn without_these(entries: &[Entry], gone: &BTreeSet<i64>) -> BTreeSet<String> {
     let gone = entries.iter().filter(|entry| gone.contains(&entry.id));
     gone.filter_map(|entry| match entry.desc.as_str() {
         "TABLE" | "TABLE DATA" => Some(format!("{}.{}", entry.namespace, entry.tag)),
         "EXTENSION" => Some(format!("extension {}", entry.tag)),
+        "SEQUENCE" | "SEQUENCE OWNED BY" => Some(format!("sequence {}.{}", entry.namespace, entry.tag)),
+        "INDEX" => Some(format!("index {}.{}", entry.namespace, entry.tag)),
+        "DEFAULT" => part(entry, "default of"),
+        "CONSTRAINT" | "FK CONSTRAINT" | "CHECK CONSTRAINT" => part(entry, "constraint"),
         _ => None,
     })
     .collect()
+}
+
+/// A part of a table: its tag is the table and the part.
+fn part(entry: &Entry, word: &str) -> Option<String> {
+    let (table, name) = entry.tag.split_once(' ')?;
+    Some(format!("{}.{table} {word} {name}", entry.namespace))
 }
 
 fn named(entries: &[Entry], failed: Vec<Failure>) -> Vec<NotMade> {

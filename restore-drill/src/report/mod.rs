@@ -4,6 +4,7 @@
 use lifeboat::archive::drill::Stored;
 use lifeboat::clock::Timestamp;
 use lifeboat::names::TenantName;
+use lifeboat::odoo::changes::Change;
 use lifeboat::odoo::neutralize::Unknowns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -77,6 +78,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
+    /// What was lost or changed since the dump before, heaviest first.
+    #[serde(default)]
+    pub changes: Vec<Change>,
     /// What in the copy could act outside, and nobody could judge.
     #[serde(default)]
     pub unknown: Unknowns,
@@ -120,6 +124,7 @@ impl Report {
             stages: Vec::new(),
             findings: Vec::new(),
             baseline: None,
+            changes: Vec::new(),
             unknown: Unknowns::default(),
             integrity: None,
             checks: Vec::new(),

@@ -9,6 +9,7 @@ use crate::place::Room;
 use crate::setup::Chosen;
 
 mod amcheck;
+pub mod before;
 mod blobs;
 pub mod checks;
 pub mod choose;
@@ -20,10 +21,11 @@ pub mod restore;
 pub mod silent;
 
 /// The stages of every drill, in their order.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     choose::Choose::NAME,
     PROVISION,
     restore::Restore::NAME,
+    before::Before::NAME,
     silent::Silent::NAME,
     files::Files::NAME,
     indexes::Indexes::NAME,
@@ -33,9 +35,10 @@ pub const NAMES: [&str; 9] = [
 ];
 
 /// The parts of a whole drill: what of them was not exercised lowers the coverage.
-pub const PARTS: [&str; 8] = [
+pub const PARTS: [&str; 9] = [
     restore::ARCHIVE,
     restore::BASELINE,
+    before::BEFORE,
     silent::NEUTRALIZED,
     files::FILES,
     indexes::INDEXES,
@@ -54,6 +57,7 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     if let Some(point) = setup.counters.as_deref() {
         drill.stage(counters::Compared { room, point }).await;
     }
+    drill.stage(before::Before { setup, room, chosen, cancel }).await;
     drill.stage(silent::Silent { room }).await;
     let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
     drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use lifeboat::environment;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::wal::TimelineId;
 use serde_json::Value;
@@ -11,11 +10,12 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::{Stage, Stop};
-use crate::place::{DATABASE, OWNER, PORT, Room, SUPERUSER};
+use crate::place::{DATABASE, OWNER, Room};
 use crate::report::Report;
 use crate::report::baseline::Baseline;
 use crate::report::finding::{Finding, State};
 use crate::setup::Setup;
+use crate::shipped::{answer, lifeboat};
 use crate::snapshot::{Replay, Snapshot};
 use crate::{process, say};
 
@@ -85,14 +85,11 @@ struct Restored {
     answer: Value,
 }
 
-/// The command line of the shipped program: only here its flags are known.
+/// The command line of the restore.
 fn command(order: &Restore<'_>) -> Command {
-    let (plan, room) = (&order.setup.plan, order.room);
-    let mut command = Command::new(&order.setup.program);
-    if !plan.config.as_os_str().is_empty() {
-        command.arg("--config").arg(&plan.config);
-    }
-    command.args(["restore", "--tenant", order.setup.tenant.as_str()]);
+    let room = order.room;
+    let mut command = lifeboat(order.setup, room, "restore");
+    command.args(["--tenant", order.setup.tenant.as_str()]);
     match order.snapshot.replayed_to {
         // As a rollback does: which base backup leads there, the restore decides.
         Some(Replay::Lsn { lsn, timeline }) => {
@@ -103,27 +100,11 @@ fn command(order: &Restore<'_>) -> Command {
         Some(Replay::Latest) => command.args(["--to", "latest"]),
         None => command.args(["--snapshot", order.snapshot.id.as_str()]),
     };
-    for identity in &order.setup.identities {
-        command.arg("--identity").arg(identity);
-    }
     command.args(["--as", DATABASE]).arg("--data-dir").arg(&room.data_dir);
     command.args(["--owner", OWNER, "--neutralize", "--yes", "--json"]);
     // The source's tablespaces do not exist here; what cannot be created is a finding, and the rest is
     // checked.
     command.args(["--no-tablespaces", "--partial"]);
-    environment::clean(command.as_std_mut(), environment::Child::LifeboatThatOpens);
-    // The environment wins over the configuration, which names production's server.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("LIFEBOAT_POSTGRES_") {
-            command.env_remove(name);
-        }
-    }
-    command.env("LIFEBOAT_POSTGRES_HOST", &room.socket_dir);
-    command.env("LIFEBOAT_POSTGRES_PORT", PORT.to_string());
-    command.env("LIFEBOAT_POSTGRES_USER", SUPERUSER);
-    command.env("LIFEBOAT_POSTGRES_TLS", "disable");
-    command.env("LIFEBOAT_POSTGRES_MAINTENANCE_DATABASE", "postgres");
-    command.env("LIFEBOAT_POSTGRES_BIN_DIR", &room.bin_dir);
     command
 }
 
@@ -182,12 +163,6 @@ fn kind(code: Option<i32>) -> Kind {
     }
 }
 
-/// The object that the program printed: all of its output, or the last line of it.
-fn answer(stdout: &str) -> Option<Value> {
-    let parse = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
-    parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
-}
-
 /// What should have been created but was not, as sentences: the content of materialized views, or
 /// everything else.
 fn not_made(answer: &Value, derived: bool) -> Vec<String> {
@@ -211,13 +186,6 @@ fn baseline(answer: &Value) -> Option<Baseline> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_answer_is_the_output_or_its_last_line() {
-        assert!(answer("{\n \"a\": 1\n}\n").is_some());
-        assert!(answer("noise\n{\"a\": 1}\n\n").is_some());
-        assert!(answer("").is_none() && answer("[1]").is_none() && answer("{\"a\"").is_none());
-    }
 
     #[test]
     fn no_word_of_a_baseline_is_not_a_baseline_without_differences() {

@@ -12,11 +12,12 @@ use lifeboat_tests::program::workspace_root;
 
 const SNAPSHOT: &str = "20261120T015812Z-dump-4f3a9c1e";
 /// Commands that make no sense without more words.
-const WANT_MORE: [&str; 17] = [
+const WANT_MORE: [&str; 18] = [
     "restore",
     "as-production",
     "promote",
     "show",
+    "diff",
     "cat",
     "wal",
     "evidence",

@@ -8,7 +8,7 @@ use crate::shop::{Shop, state};
 const CARELESS: &str = r#"#!/bin/sh
 "LIFEBOAT" "$@" || exit
 "$LIFEBOAT_POSTGRES_BIN_DIR/psql" -qX -h "$LIFEBOAT_POSTGRES_HOST" -U postgres -d drill -c "
-  INSERT INTO ir_mail_server (id, name, smtp_host, active) VALUES (4711, 'left', 'smtp.example.com', true)" >&2
+  UPDATE ir_mail_server SET active = true, smtp_host = 'smtp.example.com'" >&2
 "#;
 
 #[test]

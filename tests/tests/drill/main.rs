@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a failing test panics
 
 mod archive;
+mod before;
 mod live;
 mod points;
 mod several;

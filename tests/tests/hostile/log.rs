@@ -105,7 +105,7 @@ fn is_pg_dump(statements: &[String]) -> bool {
 
 /// What may come before the search path is set: it names nothing.
 fn is_first(sql: &str) -> bool {
-    sql.starts_with("BEGIN") || sql.starts_with("SET ") || sql == "ROLLBACK" || sql == "COMMIT"
+    ["BEGIN", "SET ", "SAVEPOINT ", "ROLLBACK"].iter().any(|word| sql.starts_with(word)) || sql == "COMMIT"
 }
 
 /// Utility statements with one relation, whose name is qualified.

@@ -45,7 +45,7 @@ async fn a_dump_is_what_its_snapshot_saw_and_reads_back() {
     restore.run(&tools, &options, progress.clone(), &CancellationToken::new()).await.unwrap();
     let (done, total) = progress.read();
     assert!(done == total && total > 10, "{done} of {total}");
-    let copy = Baseline::take(&mut Session::connect(&options, "copy").await.unwrap()).await.unwrap();
+    let copy = super::baseline(&options, "copy").await.unwrap();
     assert_eq!(odoo::compare(&baseline, &copy), [], "the 1000 partners of the snapshot, not the 900 of now");
     assert_eq!(copy.tables.iter().find(|t| t.name == "res_partner").unwrap().rows, 1000);
 }

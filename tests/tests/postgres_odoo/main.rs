@@ -14,7 +14,7 @@ use lifeboat::postgres::database::{
 };
 use lifeboat::postgres::{
     DumpChild, GlobalsDump, PostgresOptions, Ran, ReadBack, Restore, RestoreProgress, Session,
-    SnapshotSession, Tools, server_info,
+    SnapshotSession, Tools, look, server_info,
 };
 use lifeboat::postgres::{Publication, apply_settings, create_restore_database, publish_database};
 use lifeboat_tests::{Cluster, Options, compare, skip};
@@ -55,6 +55,13 @@ fn options(cluster: &Cluster) -> PostgresOptions {
         bin_dir: Some(cluster.bin_dir().into()),
         ..PostgresOptions::default()
     }
+}
+
+/// The baseline of a database as it is now.
+async fn baseline(options: &PostgresOptions, database: &str) -> lifeboat::error::Result<Baseline> {
+    let mut session = Session::connect(options, database).await?;
+    look::begin(&mut session).await?;
+    Baseline::take(&mut session).await
 }
 
 fn tenant(cluster: &Cluster, name: &str) {

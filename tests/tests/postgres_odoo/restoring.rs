@@ -60,7 +60,7 @@ async fn a_restore_database_is_hidden_marked_and_published_whole() {
     cluster.psql("shop", "create role odoo login createdb; create role bi; grant connect on database shop to bi; revoke connect on database shop from public;
         alter database shop set work_mem to '16MB'; alter role bi in database shop set search_path to a, \"B c\"");
     let options = options(&cluster);
-    let source = Baseline::take(&mut Session::connect(&options, "shop").await.unwrap()).await.unwrap();
+    let source = baseline(&options, "shop").await.unwrap();
     let mut session = Session::maintenance(&options).await.unwrap();
     let taken =
         create_restore_database(&mut session, "shop", None, &source.properties, "m").await.unwrap_err();
@@ -94,7 +94,7 @@ async fn a_restore_database_is_hidden_marked_and_published_whole() {
     assert_eq!(database_comment(&mut session, name).await.unwrap().as_deref(), Some(marker), "as it was");
     publish_database(&mut session, name, "new", &publication).await.unwrap();
     assert_eq!(apply_settings(&mut session, "new", &source.properties.settings).await, Vec::<String>::new());
-    let new = Baseline::take(&mut Session::connect(&options, "new").await.unwrap()).await;
+    let new = baseline(&options, "new").await;
     assert!(new.is_err(), "it is empty: no Odoo in it");
     let facts = cluster.psql("postgres", "select datistemplate, pg_get_userbyid(datdba), shobj_description(oid,'pg_database') is null, has_database_privilege('bi',oid,'CONNECT') from pg_database where datname='new'");
     assert_eq!(facts, "f|odoo|t|t");

@@ -49,8 +49,7 @@ async fn a_baseline_sees_losses_and_a_table_it_may_not_read() {
         create table tz (write_date timestamptz); insert into tz values ('2026-01-01 01:00+01');
         alter database shop set work_mem to '16MB'; alter database shop set search_path to \"$user\", public; revoke temporary on database shop from public");
     let options = options(&cluster);
-    let mut session = Session::connect(&options, "shop").await.unwrap();
-    let before = Baseline::take(&mut session).await.unwrap();
+    let before = baseline(&options, "shop").await.unwrap();
     assert_eq!(before.odoo_version.as_deref(), Some("17.0.1.3"));
     assert_eq!(before.database_uuid.as_deref(), Some("old-uuid"));
     assert_eq!(before.modules.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["base", "sale"]);
@@ -83,10 +82,10 @@ async fn a_baseline_sees_losses_and_a_table_it_may_not_read() {
             .iter()
             .all(|g| g.role.is_some() || g.privilege == "CONNECT")
     );
-    assert_eq!(odoo::compare(&before, &Baseline::take(&mut session).await.unwrap()), []);
+    assert_eq!(odoo::compare(&before, &baseline(&options, "shop").await.unwrap()), []);
 
     cluster.psql("shop", "delete from res_partner where id = 1000");
-    let after = Baseline::take(&mut session).await.unwrap();
+    let after = baseline(&options, "shop").await.unwrap();
     let said: Vec<String> = odoo::compare(&before, &after).iter().map(ToString::to_string).collect();
     assert_eq!(
         said,
@@ -180,7 +179,7 @@ async fn a_real_tenant_goes_through_baseline_dump_restore_and_neutralization() {
     );
     publish_database(&mut maintenance, "copy (incomplete)", "copy", &Publication::default()).await.unwrap();
     let mut copy = Session::connect(&options, "copy").await.unwrap();
-    assert_eq!(odoo::compare(&before, &Baseline::take(&mut copy).await.unwrap()), []);
+    assert_eq!(odoo::compare(&before, &baseline(&options, "copy").await.unwrap()), []);
     compare::assert_same_database((&cluster, "retail_north"), (&cluster, "copy"));
 
     let live = odoo::still_live(&mut copy).await.unwrap().join("\n");

@@ -4,6 +4,7 @@
 //! The next backup compares with the new state: each loss is reported once, and stays in `lifeboat status`
 //! until somebody accepts it. Everything is read in the transaction of the dump, together with its baseline.
 
+mod content;
 mod numbers;
 mod rules;
 
@@ -56,6 +57,8 @@ pub(super) struct DatabaseMeasured {
     pub(super) modules: Vec<String>,
     /// The tables whose rows last.
     pub(super) tables: BTreeMap<String, Counted>,
+    /// The baseline without what is in it.
+    pub(super) baseline: Box<Baseline>,
 }
 
 impl DatabaseMeasured {
@@ -66,7 +69,9 @@ impl DatabaseMeasured {
         (at, lsn, oid): (Timestamp, Lsn, u32),
     ) -> DatabaseMeasured {
         let modules = baseline.modules.iter().map(|module| module.name.clone()).collect();
-        DatabaseMeasured { at, lsn, oid, uuid: baseline.database_uuid.clone(), modules, tables }
+        let uuid = baseline.database_uuid.clone();
+        let baseline = Box::new(baseline.without_content());
+        DatabaseMeasured { at, lsn, oid, uuid, modules, tables, baseline }
     }
 }
 
@@ -122,9 +127,11 @@ impl Before {
         measured: Measured,
         (dump, filestore): (Option<&Manifest>, Option<&Manifest>),
     ) -> Result<Option<Alarm>> {
-        let mut findings = Vec::new();
+        let (mut findings, mut baseline) = (Vec::new(), None);
         if let Some(database) = measured.database {
-            findings.extend(self.database(job, tenant, database)?);
+            let (found, now) = self.database(job, tenant, database)?;
+            findings.extend(found);
+            baseline = Some(now);
         }
         if let Some(changes) = &measured.files {
             findings.extend(rules::files(changes));
@@ -156,7 +163,13 @@ impl Before {
                 Alarms::add(&dir, &repository, &tenant, alarm)?;
             }
             // Otherwise the next backup finds the same, and tries again to keep the good snapshots.
-            if is_held.is_ok() { self.numbers.keep(&self.file) } else { Ok(()) }
+            if is_held.is_err() {
+                return Ok(());
+            }
+            if let Some(baseline) = baseline {
+                content::keep(&content::file(&dir, &tenant), &baseline)?;
+            }
+            self.numbers.keep(&self.file)
         })
         .await?;
         Ok(alarm)
@@ -192,8 +205,8 @@ impl Before {
         job: &Job,
         tenant: &TenantName,
         measured: DatabaseMeasured,
-    ) -> Result<Vec<Finding>> {
-        let DatabaseMeasured { at, lsn, oid, uuid, modules, tables } = measured;
+    ) -> Result<(Vec<Finding>, Box<Baseline>)> {
+        let DatabaseMeasured { at, lsn, oid, uuid, modules, tables, baseline } = measured;
         let numbers = DatabaseNumbers {
             at,
             lsn,
@@ -220,12 +233,15 @@ impl Before {
                         was_released: is_new || passed.is_some_and(|passed| passed > before.at),
                         has_releases: passed.is_some() || job.release.is_some() || before.release.is_some(),
                     };
-                    rules::database(before, &now)
+                    let mut findings = rules::database(before, &now);
+                    let known = content::read(&content::file(&job.state.suspicion_dir(), tenant))?;
+                    findings.extend(known.iter().flat_map(|before| content::lost(before, &baseline)));
+                    findings
                 }
             },
         };
         self.numbers.database = Some(numbers);
-        Ok(findings)
+        Ok((findings, baseline))
     }
 }
 

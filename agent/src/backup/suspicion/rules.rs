@@ -8,23 +8,13 @@ use std::collections::BTreeMap;
 use super::numbers::{Compressed, DatabaseNumbers};
 use crate::backup::filestore::{Changes, Sampled};
 use crate::catalog::suspicion::Finding;
-use crate::odoo::lasting::{Counted, DAY_UNKNOWN, Day, LASTING, Lasting};
-use crate::postgres::decimal::Decimal;
+use crate::odoo::lasting::{Counted, Day, DaysLost, LASTING, Lasting, SumChanged, is_share};
 
-/// A day counts if at least so many of its confirmed rows are gone, and at least half of them.
-const DAY_GONE_MIN: u64 = 5;
-/// A table counts if so many of its confirmed rows are gone, on whatever days, and 1 of 100.
-const CONFIRMED_GONE_MIN: u64 = 20;
-const CONFIRMED_GONE_PER_100: u64 = 1;
 /// A table counts, whatever its rows are, if so many of them are gone, and 1 of 4.
 const ROWS_GONE_MIN: u64 = 50;
 const ROWS_GONE_PER_100: u64 = 25;
 /// A table that is gone counts if it had so many rows.
 const TABLE_ROWS_MIN: u64 = 10;
-/// A sum counts if so many confirmed rows are in it, and it changed by 1 part in 10.
-const SUM_ROWS_MIN: u64 = 20;
-const SUM_CHANGED: f64 = 0.1;
-
 /// Files that are gone count if they are so many, and 3 of 10; or if they were all, and so many.
 const FILES_GONE_MIN: u64 = 100;
 const FILES_GONE_PER_100: u64 = 30;
@@ -138,20 +128,8 @@ fn table(
     })
 }
 
-/// The sums of the days of which as many rows are confirmed as before.
 fn sum_changed(lasting: &Lasting, was: &BTreeMap<i32, Day>, is: &BTreeMap<i32, Day>) -> Option<Finding> {
-    let same = was.iter().filter_map(|(day, was)| {
-        let is = is.get(day).filter(|is| is.confirmed == was.confirmed)?;
-        Some((was.confirmed, was.sum?, is.sum?))
-    });
-    let none = Some((0, Decimal::ZERO, Decimal::ZERO));
-    let (rows, from, to) = same.fold(none, |sums, (rows, from, to)| {
-        let (all, all_from, all_to) = sums?;
-        Some((all + rows, all_from.plus(from)?, all_to.plus(to)?))
-    })?;
-    let apart = (to.about() - from.about()).abs();
-    let counts = rows >= SUM_ROWS_MIN && from != to && apart >= from.about().abs() * SUM_CHANGED;
-    counts.then(|| Finding::SumChanged {
+    SumChanged::of(was, is).map(|SumChanged { from, to }| Finding::SumChanged {
         table: lasting.table.to_owned(),
         column: lasting.amount.unwrap_or_default().to_owned(),
         from: from.to_string(),
@@ -159,46 +137,17 @@ fn sum_changed(lasting: &Lasting, was: &BTreeMap<i32, Day>, is: &BTreeMap<i32, D
     })
 }
 
-/// Whether a number is at least this share of another.
-fn is_share(part: u64, whole: u64, per_100: u64) -> bool {
-    u128::from(part) * 100 >= u128::from(whole) * u128::from(per_100)
-}
-
-/// How many confirmed rows of a day are surely gone, not just cancelled or reset to draft: those keep their
-/// rows. Drafts that went explain rows, but not confirmed ones.
-fn gone_of(was: Day, is: Day) -> u64 {
-    was.rows.saturating_sub(is.rows).min(was.confirmed.saturating_sub(is.confirmed))
-}
-
 fn documents_gone(lasting: &Lasting, was: &BTreeMap<i32, Day>, is: &BTreeMap<i32, Day>) -> Option<Finding> {
-    let now = |day: &i32| is.get(day).copied().unwrap_or_default();
-    let each = was.iter().map(|(day, was)| (*day, was.confirmed, gone_of(*was, now(day))));
-    let with_losses: Vec<(i32, u64, u64)> = each.filter(|(_, _, gone)| *gone > 0).collect();
-    let is_lost = |(_, of, gone): &&(i32, u64, u64)| *gone >= DAY_GONE_MIN && is_share(*gone, *of, 50);
-    let mut days: Vec<_> = with_losses.iter().filter(is_lost).copied().collect();
-    if days.is_empty() {
-        let gone: u64 = with_losses.iter().map(|(_, _, gone)| gone).sum();
-        let all: u64 = was.values().map(|day| day.confirmed).sum();
-        if gone < CONFIRMED_GONE_MIN || !is_share(gone, all, CONFIRMED_GONE_PER_100) {
-            return None;
-        }
-        days = with_losses;
-    }
-    let dated = || days.iter().map(|(day, _, _)| *day).filter(|day| *day != DAY_UNKNOWN);
+    let lost = DaysLost::of(was, is).filter(|lost| lost.is_loss)?;
+    let dates = lost.dates();
     Some(Finding::DocumentsGone {
         table: lasting.table.to_owned(),
-        gone: days.iter().map(|(_, _, gone)| gone).sum(),
-        of: days.iter().map(|(_, of, _)| of).sum(),
-        days: days.len() as u64,
-        first: dated().min().map(date),
-        last: dated().max().map(date),
+        gone: lost.gone(),
+        of: lost.of_rows(),
+        days: lost.days.len() as u64,
+        first: dates.first().cloned(),
+        last: dates.last().cloned(),
     })
-}
-
-/// A number of days since 2000 as `2026-11-19`.
-fn date(day: i32) -> String {
-    let date = jiff::civil::date(2000, 1, 1).checked_add(jiff::Span::new().days(day));
-    date.map_or_else(|_| day.to_string(), |date| date.to_string())
 }
 
 /// Modules that came or went without a release. A site that ties no backup to a release installs modules as
@@ -219,6 +168,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::names::Lsn;
     use crate::odoo::lasting::LastingRow;
+    use crate::postgres::decimal::Decimal;
 
     const DAY: i64 = 86_400_000_000;
 

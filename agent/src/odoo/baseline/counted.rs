@@ -42,11 +42,11 @@ const TABLES: &str = "\
         AND d.deptype = 'e') \
     ORDER BY n.nspname COLLATE \"C\", c.relname COLLATE \"C\"";
 
-/// The tables; and if `before` is given, the numbers of those whose rows last. It has the highest `id` of
-/// each of these in an earlier backup.
+/// The tables, and the numbers of those whose rows last. `before` has the highest `id` of each of these in an
+/// earlier backup, if there was one.
 pub(super) async fn tables(
     session: &mut Session,
-    before: Option<&BTreeMap<String, i64>>,
+    before: &BTreeMap<String, i64>,
 ) -> Result<(Vec<TableFacts>, BTreeMap<String, Counted>)> {
     let listed = session.rows("list the tables", TABLES).await?;
     let (mut out, mut latest) = (Vec::with_capacity(listed.len()), Vec::new());
@@ -70,8 +70,8 @@ pub(super) async fn tables(
             let mut written = None;
             let more =
                 if has_id { column::<Option<String>>(row, 5)?.unwrap_or_default() } else { String::new() };
-            let mut documents = before.and_then(|_| Documents::find(&facts, &more, &mut columns));
-            let before = before.and_then(|before| before.get(&facts.name)).copied();
+            let mut documents = Documents::find(&facts, &more, &mut columns);
+            let before = before.get(&facts.name).copied();
             let each = |row: &Row<'_>| {
                 facts.rows += 1;
                 if has_id {

@@ -1,0 +1,52 @@
+//! Commands of the shipped program `lifeboat`, and what they print with `--json`.
+
+use lifeboat::environment;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::place::{PORT, Room, SUPERUSER};
+use crate::setup::Setup;
+
+/// A command with the plan's configuration and identities, which knows only the room's server.
+pub fn lifeboat(setup: &Setup, room: &Room, subcommand: &str) -> Command {
+    let mut command = Command::new(&setup.program);
+    if !setup.plan.config.as_os_str().is_empty() {
+        command.arg("--config").arg(&setup.plan.config);
+    }
+    command.arg(subcommand);
+    for identity in &setup.identities {
+        command.arg("--identity").arg(identity);
+    }
+    environment::clean(command.as_std_mut(), environment::Child::LifeboatThatOpens);
+    // The environment wins over the configuration, which names production's server.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LIFEBOAT_POSTGRES_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LIFEBOAT_POSTGRES_HOST", &room.socket_dir);
+    command.env("LIFEBOAT_POSTGRES_PORT", PORT.to_string());
+    command.env("LIFEBOAT_POSTGRES_USER", SUPERUSER);
+    command.env("LIFEBOAT_POSTGRES_TLS", "disable");
+    command.env("LIFEBOAT_POSTGRES_MAINTENANCE_DATABASE", "postgres");
+    command.env("LIFEBOAT_POSTGRES_BIN_DIR", &room.bin_dir);
+    command
+}
+
+/// The object that the program printed: all of its output, or the last line of it.
+pub fn answer(stdout: &str) -> Option<Value> {
+    let parse = |text: &str| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_the_output_or_its_last_line() {
+        assert!(answer("{\n \"a\": 1\n}\n").is_some());
+        assert!(answer("noise\n{\"a\": 1}\n\n").is_some());
+        assert!(answer("").is_none() && answer("[1]").is_none() && answer("{\"a\"").is_none());
+    }
+}

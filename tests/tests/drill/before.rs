@@ -1,0 +1,79 @@
+//! What is consistent and gone shows only beside the dump before.
+
+use serde_json::Value;
+
+use crate::shop::{Shop, state};
+
+/// What a damage is called, the statement, and a word of the reason.
+const LOSSES: [(&str, &str, &str); 5] = [
+    ("prices", "UPDATE product_template SET list_price = 0", "product_template.list_price"),
+    ("passwords", "UPDATE res_users SET password = NULL", "password"),
+    (
+        "a foreign key",
+        "ALTER TABLE sale_order_line DROP CONSTRAINT sale_order_line_order_id_fkey",
+        "foreign key",
+    ),
+    (
+        "another tenant",
+        "UPDATE ir_config_parameter SET value = gen_random_uuid() WHERE key = 'database.uuid'",
+        "database.uuid",
+    ),
+    ("exchange rates", "DELETE FROM res_currency_rate", "res_currency_rate"),
+];
+
+fn reasons(report: &Value) -> Vec<String> {
+    let all = report["reasons"].as_array().unwrap().iter().map(|reason| reason.as_str().unwrap().to_owned());
+    all.filter(|reason| reason.starts_with("backup before: ")).collect()
+}
+
+#[test]
+fn what_was_lost_since_the_dump_before_fails_the_drill_by_name() {
+    let shop = Shop::open();
+    let tenant = shop.tenants[0].clone();
+    let has = |sql: &str| {
+        let table = sql.split_whitespace().find(|word| word.contains('_')).unwrap();
+        shop.cluster.psql(&tenant, &format!("SELECT EXISTS (SELECT FROM {table})")) == "t"
+    };
+    shop.back_up(&[]);
+    let first = shop.drill(&tenant, "").run().ok().json();
+    assert_eq!(state(&first, "backup before"), "not-run", "there is none yet");
+    shop.cluster.psql(&tenant, "UPDATE res_partner SET write_date = now() WHERE id = 1");
+    shop.back_up(&[]);
+    let ordinary = shop.drill(&tenant, "").run().ok().json();
+    assert_eq!(state(&ordinary, "backup before"), "done", "{:#}", ordinary["findings"]);
+
+    let mut expected = Vec::new();
+    for (name, sql, word) in LOSSES {
+        if !has(sql) && lifeboat_tests::real_tenants().is_empty() {
+            continue; // a made-up tenant has few tables
+        }
+        shop.cluster.psql(&tenant, sql);
+        expected.push((name, word));
+    }
+    shop.back_up(&[]);
+    let lost = shop.drill(&tenant, "").run().exits(1).json();
+    assert!(!expected.is_empty());
+    for (name, word) in expected {
+        assert!(reasons(&lost).iter().any(|reason| reason.contains(word)), "{name}: {:#?}", reasons(&lost));
+    }
+}
+
+#[test]
+fn a_day_of_whole_orders_is_missed_at_a_point_in_time_too() {
+    let shop = Shop::open();
+    let tenant = shop.tenants[0].clone();
+    shop.back_up(&[]);
+    shop.back_up(&["--kind", "base"]);
+    let whole = shop.now();
+    shop.cluster.psql(
+        &tenant,
+        "SET session_replication_role = replica; \
+         DELETE FROM sale_order WHERE id IN (SELECT id FROM sale_order ORDER BY id LIMIT 40)",
+    );
+    shop.archive();
+    let good = shop.drill(&tenant, &format!("target = {whole:?}")).run().ok().json();
+    assert_eq!(state(&good, "backup before"), "done", "{:#}", good["findings"]);
+    let lost = shop.drill(&tenant, "target = \"latest\"").run().exits(1).json();
+    assert_eq!(state(&lost, "backup before"), "failed", "{:#}", lost["reasons"]);
+    assert!(reasons(&lost)[0].contains("sale_order"), "{:#?}", reasons(&lost));
+}
