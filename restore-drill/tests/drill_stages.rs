@@ -118,7 +118,18 @@ async fn a_good_snapshot_passes_and_nothing_stays_behind() {
     let case = case("", "", "[objective]\nrpo = \"2h\"\nrto = \"10m\"");
     let report = drilled(&case, Duration::from_secs(3600)).await;
     assert_eq!((report.verdict, report.exit_code), (Verdict::Passed, 0), "{:?}", report.reasons);
-    let names = ["choose", "provision", "restore", "files", "indexes", "checks", "odoo", "tear down"];
+    let names = [
+        "choose",
+        "provision",
+        "restore",
+        "files",
+        "indexes",
+        "checks",
+        "odoo",
+        "transactions",
+        "silence",
+        "tear down",
+    ];
     assert_eq!(statuses(&report), names.map(|name| (name, State::Done)));
     assert!((3_600_000..3_700_000).contains(&report.rpo.measured_ms.unwrap()));
     let in_rto: u64 = report.stages.iter().filter(|stage| stage.in_rto).map(|stage| stage.ms).sum();
@@ -176,10 +187,11 @@ async fn a_restore_that_could_not_is_told_from_an_archive_that_is_damaged() {
         assert!(report.reasons[0].contains(&format!("exit code {code}")), "{:?}", report.reasons);
         assert!(report.reasons[0].contains("no luck"), "{:?}", report.reasons);
         assert_eq!(
-            statuses(&report)[3..7],
-            ["files", "indexes", "checks", "odoo"].map(|name| (name, State::NotRun))
+            statuses(&report)[3..9],
+            ["files", "indexes", "checks", "odoo", "transactions", "silence"]
+                .map(|name| (name, State::NotRun))
         );
-        assert_eq!(statuses(&report)[7], ("tear down", State::Done));
+        assert_eq!(statuses(&report)[9], ("tear down", State::Done));
         assert_eq!(report.rto.measured_ms, None);
         assert_eq!(left_in(&case.scratch), Vec::<PathBuf>::new());
     }

@@ -17,9 +17,11 @@ pub mod files;
 pub mod indexes;
 pub mod odoo;
 pub mod restore;
+pub mod silence;
+pub mod transactions;
 
 /// The stages of every drill, in their order.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 10] = [
     choose::Choose::NAME,
     PROVISION,
     restore::Restore::NAME,
@@ -27,18 +29,22 @@ pub const NAMES: [&str; 8] = [
     indexes::Indexes::NAME,
     checks::Checks::NAME,
     odoo::Odoo::NAME,
+    transactions::Transactions::NAME,
+    silence::Silence::NAME,
     TEAR_DOWN,
 ];
 
 /// The parts of a whole drill: what of them was not exercised lowers the coverage.
-pub const PARTS: [&str; 7] = [
+pub const PARTS: [&str; 9] = [
     restore::ARCHIVE,
     restore::BASELINE,
     files::FILES,
     indexes::INDEXES,
     checks::HARD,
     checks::BASE,
-    odoo::TRANSACTIONS,
+    odoo::ODOO,
+    transactions::TRANSACTIONS,
+    silence::SILENCE,
 ];
 
 /// The stages inside a place that is provisioned: each needs what the one before gave.
@@ -55,5 +61,12 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();
-    drill.stage(odoo::Odoo).await;
+    let plan = setup.plan.odoo.as_ref();
+    let mut odoo = drill.stage(odoo::Odoo { room, plan, cancel }).await.flatten();
+    let wanted = plan.is_none_or(|plan| plan.transactions);
+    drill.stage(transactions::Transactions { odoo: odoo.as_deref_mut(), wanted }).await;
+    drill.stage(silence::Silence { odoo: odoo.as_deref_mut() }).await;
+    if let Some(odoo) = odoo {
+        odoo.stop().await;
+    }
 }
