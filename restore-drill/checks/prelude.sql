@@ -145,3 +145,53 @@ BEGIN
         END IF;
     END LOOP;
 END $f$;
+
+-- By how much the total of a document may differ from the sum of its lines: nothing, but where taxes are
+-- rounded on the whole document. Then each of `roundings` amounts may be half the smallest coin away from
+-- its exact value, and the total once more. A company can change that setting later. Documents whose prices
+-- contain the tax show it by themselves: the total is what the lines say, and only its split moves
+-- (`keeps_total`).
+CREATE FUNCTION pg_temp.rounding_slack(method text, keeps_total boolean, coin numeric, roundings bigint)
+RETURNS numeric LANGUAGE sql IMMUTABLE AS $f$
+    SELECT CASE WHEN roundings > 1 AND (method = 'round_globally' OR keeps_total)
+                THEN coin * (roundings + 1) / 2 ELSE 0 END + coin / 20
+$f$;
+
+-- Payment terms whose early-payment discount lowers the tax of an order at once ("mixed"), on the order and
+-- not on its lines.
+CREATE FUNCTION pg_temp.mixed_discount_terms() RETURNS SETOF integer LANGUAGE plpgsql AS $f$
+BEGIN
+    IF pg_temp.has_column('account_payment_term', 'early_discount') THEN
+        RETURN QUERY EXECUTE 'SELECT id FROM public.account_payment_term '
+            || 'WHERE early_discount AND early_pay_discount_computation = ''mixed''';
+    END IF;
+END $f$;
+
+-- Taxes that prices contain: up to Odoo 17 the tax says so, from 18 on the tax or else its company.
+CREATE FUNCTION pg_temp.included_taxes() RETURNS SETOF integer LANGUAGE plpgsql AS $f$
+BEGIN
+    IF pg_temp.has_column('account_tax', 'price_include_override') THEN
+        RETURN QUERY EXECUTE 'SELECT t.id FROM public.account_tax t '
+            || 'JOIN public.res_company c ON c.id = t.company_id '
+            || 'WHERE coalesce(t.price_include_override, c.account_price_include) = ''tax_included''';
+    ELSIF pg_temp.has_column('account_tax', 'price_include') THEN
+        RETURN QUERY EXECUTE 'SELECT id FROM public.account_tax WHERE price_include';
+    END IF;
+END $f$;
+
+-- Invoices that a payment without a journal entry pays (from Odoo 18 on): their items stay open.
+CREATE FUNCTION pg_temp.paid_without_entry() RETURNS SETOF integer LANGUAGE plpgsql AS $f$
+BEGIN
+    IF pg_temp.has_column('account_move__account_payment', 'invoice_id') THEN
+        RETURN QUERY EXECUTE 'SELECT r.invoice_id FROM public.account_move__account_payment r '
+            || 'JOIN public.account_payment p ON p.id = r.payment_id WHERE p.move_id IS NULL';
+    END IF;
+END $f$;
+
+-- Whether a view has no content in some language: fewer than two elements. From Odoo 16 on `arch_db` has one
+-- text for each language.
+CREATE FUNCTION pg_temp.is_empty_view(arch jsonb) RETURNS boolean LANGUAGE sql IMMUTABLE AS $f$
+    SELECT coalesce(bool_or(coalesce(value, '') !~ '<[A-Za-z].*<[A-Za-z]'), TRUE)
+    FROM jsonb_each_text(CASE jsonb_typeof(arch) WHEN 'object' THEN arch
+                                                 WHEN 'string' THEN jsonb_build_object('en_US', arch) END)
+$f$;

@@ -9,7 +9,8 @@
 //!
 //! - [`plan::Plan`] says what to restore, which objectives to meet, and where. [`plan::load`] reads it.
 //! - [`catalogue::Catalogue`] has the business checks: SQL statements that select violations of a rule.
-//! - [`drill::run`] runs a drill and always returns a [`report::Report`]; [`report::verdict::Verdict`] is its result.
+//! - [`drill::run`] runs a drill and always returns a [`report::Report`];
+//!   [`report::verdict::Verdict`] is its result.
 //!
 //! The crate shares no restoring code with `lifeboat`: it starts that program, as a person with the
 //! runbook would. [`place`] has the places in which a drill restores, [`stages`] what it does there;

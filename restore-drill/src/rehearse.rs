@@ -10,17 +10,18 @@ use lifeboat::config::Config;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::TenantName;
+use lifeboat::names::wal::TimelineId;
 use lifeboat::odoo::counters::Counters;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::run::Status;
 use crate::place::local::Local;
+use crate::plan::target::Goal;
 use crate::plan::{self, Plan};
 use crate::report::Report;
 use crate::report::finding::State;
 use crate::report::verdict::Verdict;
 use crate::setup::Setup;
-use crate::snapshot::WalPoint;
 use crate::stages::{files, indexes, restore};
 use crate::vault::{self, Vault};
 use crate::{catalogue, drill, say};
@@ -55,16 +56,21 @@ impl Rehearsal {
     /// `Config` and others for a plan, a check or a configuration that is wrong.
     pub fn setup(&self) -> Result<Setup> {
         let plans = self.plans.iter().map(|file| plan::load(file)).collect::<Result<Vec<_>>>()?;
-        let own = plans.into_iter().find(|plan| plan.tenant == self.tenant);
+        let own = plans.into_iter().find(|plan| plan.covers(&self.tenant));
         let config = vault::load(&self.config)?;
         let mut plan = own.unwrap_or_else(|| of_config(&config, self));
         plan.config.clone_from(&self.config);
-        plan.identities.clone_from(&self.identities);
-        plan.counters = self.counters.as_deref().map(read_counters).transpose()?.map(Box::new);
         plan.postgres_bin_dir = plan.postgres_bin_dir.or(config.postgres.bin_dir);
-        (plan.snapshot, plan.rpo, plan.keep) = (None, None, false);
+        (plan.goal, plan.rpo, plan.keep) = (Goal::NewestDump, None, false);
         let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
-        Ok(Setup { plan, catalogue, program: self.program.clone() })
+        Ok(Setup {
+            plan,
+            tenant: self.tenant.clone(),
+            identities: self.identities.clone(),
+            counters: self.counters.as_deref().map(read_counters).transpose()?.map(Box::new),
+            catalogue,
+            program: self.program.clone(),
+        })
     }
 
     /// Runs it; always returns a result.
@@ -73,10 +79,13 @@ impl Rehearsal {
             let vault = Vault::open(&setup.plan.config).await?;
             match &self.source {
                 Source::Point { lsn, timeline } => {
-                    let point = WalPoint { lsn: *lsn, timeline: *timeline };
-                    vault.choose_point(&self.tenant, point).await
+                    vault.choose_lsn(&self.tenant, *lsn, TimelineId(*timeline)).await
                 }
-                Source::Dump { snapshot } => vault.choose(&self.tenant, Some(snapshot)).await,
+                Source::Dump { snapshot } => {
+                    let goal = Goal::Dump(snapshot.clone());
+                    let inventory = vault.look(&goal).await?;
+                    vault.choose(&inventory, &self.tenant, &goal, None).await
+                }
             }
         };
         let report = drill::run(setup, &Local, chosen, cancel).await;
@@ -89,7 +98,7 @@ fn read_counters(file: &Path) -> Result<Counters> {
 }
 
 fn of_config(config: &Config, rehearsal: &Rehearsal) -> Plan {
-    let plan = Plan::of(rehearsal.config.clone(), rehearsal.tenant.clone());
+    let plan = Plan::of(rehearsal.config.clone(), rehearsal.tenant.clone().into());
     match &config.restore.work_dir {
         Some(dir) => Plan { scratch_dir: dir.clone(), ..plan },
         None => plan,

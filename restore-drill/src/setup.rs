@@ -1,6 +1,12 @@
-//! The input of a drill: plan, checks, program, and the chosen snapshot.
+//! The input of a drill: plan, checks, program, and the chosen state.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use lifeboat::clock::Timestamp;
+use lifeboat::names::TenantName;
+use lifeboat::odoo::counters::Counters;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Catalogue;
 use crate::plan::Plan;
@@ -11,17 +17,30 @@ use crate::snapshot::Snapshot;
 pub struct Setup {
     /// The plan.
     pub plan: Plan,
+    /// The tenant, one of the plan's.
+    pub tenant: TenantName,
+    /// The identities that the restore uses; if empty, those of the configuration.
+    pub identities: Vec<PathBuf>,
+    /// The counters of the point, with which the restored database is compared.
+    pub counters: Option<Box<Counters>>,
     /// The checks.
     pub catalogue: Catalogue,
     /// The program `lifeboat`.
     pub program: PathBuf,
 }
 
-/// The snapshot to restore, and what was noticed when it was chosen.
+/// The state to restore, and what was noticed when it was chosen.
 #[derive(Clone, Debug)]
 pub struct Chosen {
-    /// The snapshot.
+    /// The snapshot, and the point to which it is replayed.
     pub snapshot: Snapshot,
+    /// The number that a random choice follows from.
+    pub seed: Option<u64>,
+    /// How old the newest state was that could have been restored instead of production when it was chosen;
+    /// `None` if that is not known.
+    pub age: Option<Duration>,
+    /// The longest time without a new state of the tenant's dumps.
+    pub worst: Option<Worst>,
     /// Snapshots that were skipped, and why; also a note about the writer's clock.
     pub skipped: Vec<Skipped>,
 }
@@ -33,4 +52,16 @@ pub struct Skipped {
     pub what: String,
     /// The reason.
     pub why: String,
+}
+
+/// The longest time after which a newer dump of a tenant was stored: what would have been lost if production
+/// had failed just before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worst {
+    /// How long it was.
+    pub ms: u64,
+    /// The state that was the newest then.
+    pub from: Timestamp,
+    /// When the next one was stored, or now.
+    pub to: Timestamp,
 }

@@ -7,13 +7,21 @@ use lifeboat::inventory::plan::PointPlan;
 use lifeboat::names::{InstanceName, Lsn, ReleaseId, SnapshotId, TenantName};
 use serde::{Deserialize, Serialize};
 
-/// A point in the WAL, to which a base backup is replayed.
+/// The point to which a base backup is replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WalPoint {
-    /// Where recovery ends.
-    pub lsn: Lsn,
-    /// The timeline that it follows.
-    pub timeline: u32,
+#[serde(rename_all = "kebab-case")]
+pub enum Replay {
+    /// All WAL that is stored.
+    Latest,
+    /// The last commit at or before this moment.
+    Time(Timestamp),
+    /// A position in the WAL.
+    Lsn {
+        /// Where recovery ends.
+        lsn: Lsn,
+        /// The timeline that it follows.
+        timeline: u32,
+    },
 }
 
 /// What the drill and its report need to know about a snapshot.
@@ -27,7 +35,8 @@ pub struct Snapshot {
     pub tenant: TenantName,
     /// The release that it belongs to.
     pub release: Option<ReleaseId>,
-    /// The moment whose state it contains (UTC); of a base backup, when it was consistent.
+    /// The moment whose state is restored (UTC); if a base backup is not replayed to a time, when it was
+    /// consistent.
     pub point: Timestamp,
     /// When its last object was stored (UTC).
     pub ended: Timestamp,
@@ -47,7 +56,7 @@ pub struct Snapshot {
     pub missing: Vec<String>,
     /// The point to which it is replayed, if it is a base backup; absent for a dump.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replayed_to: Option<WalPoint>,
+    pub replayed_to: Option<Replay>,
 }
 
 impl Snapshot {
@@ -88,7 +97,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`Kind::Integrity`] if it does not say of which PostgreSQL it is.
-    pub fn of_base(plan: &PointPlan, tenant: &TenantName, point: WalPoint) -> Result<Snapshot> {
+    pub fn of_base(plan: &PointPlan, tenant: &TenantName, to: Replay) -> Result<Snapshot> {
         let major = plan.server_version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
         let postgres_major = major.ok_or_else(|| {
             let what = format!("{} is of PostgreSQL {:?}", plan.snapshot, plan.server_version);
@@ -99,16 +108,16 @@ impl Snapshot {
             id: plan.snapshot.clone(),
             tenant: tenant.clone(),
             release: None,
-            point: plan.base_point,
+            point: if let Replay::Time(time) = to { time } else { plan.base_point },
             ended: plan.base_point,
-            by_choice: true,
+            by_choice: !matches!(to, Replay::Latest),
             postgres_major,
             odoo_version: None,
             database_bytes: 0,
             filestore: None,
             missing_files: 0,
             missing: Vec::new(),
-            replayed_to: Some(point),
+            replayed_to: Some(to),
         })
     }
 }

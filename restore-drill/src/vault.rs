@@ -2,27 +2,31 @@
 //!
 //! It reads manifests only. The program `lifeboat` restores, because the drill has to prove that program.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lifeboat::archive::drill::MARKDOWN;
 use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat::archive::signature::SigningKey;
-use lifeboat::clock;
+use lifeboat::clock::{self, Timestamp};
 use lifeboat::config::{Config, Inputs};
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::inventory::Inventory;
 use lifeboat::inventory::pick::{self, Pick};
 use lifeboat::inventory::plan::{Asked, Plan as Way, PointAsked, plan};
 use lifeboat::inventory::take::{Wanted, Which};
 use lifeboat::inventory::target::Target;
+use lifeboat::inventory::{Inventory, drills, window};
 use lifeboat::names::wal::TimelineId;
-use lifeboat::names::{SnapshotId, TenantName};
+use lifeboat::names::{Lsn, TenantName, random_hex};
 use lifeboat::repository::snapshots::Trust;
 use lifeboat::repository::{Repository, layout};
 
+use crate::plan::target::{Goal, Moment, second_of};
 use crate::report::publish::Files;
-use crate::setup::{Chosen, Skipped};
-use crate::snapshot::{Snapshot, WalPoint};
+use crate::report::verdict::ms;
+use crate::setup::{Chosen, Skipped, Worst};
+use crate::snapshot::{Replay, Snapshot};
 
 /// The files with the secrets of a configuration: identities, the signing key, the store's credentials,
 /// PostgreSQL's passwords. Empty if the configuration cannot be read: then the restore reports it.
@@ -76,20 +80,60 @@ impl Vault {
         self.key.as_ref()
     }
 
-    /// Chooses the dump for the drill: the named one, or the tenant's newest with a trusted manifest.
-    /// Newer dumps that are not trusted are reported.
+    /// Reads of the repository what is needed to choose this state, of any tenant.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn look(&self, goal: &Goal) -> Result<Inventory> {
+        let wanted = match goal {
+            Goal::Dump(id) => Wanted { snapshots: Which::Ids(vec![id.clone()]), wal: false },
+            Goal::NewestDump | Goal::Release(_) => {
+                Wanted { snapshots: Which::Kind(SnapshotKind::Dump), wal: false }
+            }
+            Goal::Point(_) => Wanted { snapshots: Which::All, wal: true },
+        };
+        Inventory::take(&self.repository, &self.trust, &wanted).await
+    }
+
+    /// Chooses the state for the drill of a tenant: as `lifeboat restore` does, with a trusted manifest.
+    /// Newer dumps that are not trusted are reported. A random second follows from `seed`, or from one that
+    /// is drawn.
     ///
     /// # Errors
     /// `NotFound` if there is none; `Usage` if the named one is of another tenant or is not a dump;
-    /// `Signature` and `Integrity` if the named one is not trusted or is damaged; and those of the store.
-    pub async fn choose(&self, tenant: &TenantName, wanted: Option<&SnapshotId>) -> Result<Chosen> {
-        let (pick, snapshots) = match wanted {
-            Some(id) => (Pick::Snapshot(id.clone()), Which::Ids(vec![id.clone()])),
-            None => (Pick::Latest, Which::Kind(SnapshotKind::Dump)),
+    /// `Signature` and `Integrity` if the named one is not trusted or is damaged; `Refused` if a point
+    /// cannot be reached; and those of the store.
+    pub async fn choose(
+        &self,
+        inventory: &Inventory,
+        tenant: &TenantName,
+        goal: &Goal,
+        seed: Option<u64>,
+    ) -> Result<Chosen> {
+        let now = clock::now();
+        let worst = worst(inventory, tenant, now);
+        let pick = match goal {
+            Goal::NewestDump => Pick::Latest,
+            Goal::Dump(id) => Pick::Snapshot(id.clone()),
+            Goal::Release(release) => Pick::Release(release.clone()),
+            Goal::Point(moment) => {
+                let window = window::instance(inventory, &BTreeSet::new())?;
+                let (target, replay, seed) = match *moment {
+                    Moment::Latest => (Target::Latest, Replay::Latest, None),
+                    Moment::At(time) => (Target::Time(time), Replay::Time(time), None),
+                    Moment::Random => {
+                        let seed = seed.unwrap_or_else(drawn);
+                        let time = second_of(&window.spans, seed, tenant.as_str()).ok_or_else(no_second)?;
+                        (Target::Time(time), Replay::Time(time), Some(seed))
+                    }
+                };
+                let asked = PointAsked { tenant: Some(tenant.clone()), ..PointAsked::instance(target) };
+                let snapshot = of_point(inventory, asked, replay)?;
+                let age = window.spans.last().map(|last| lag(now, last.to));
+                return Ok(Chosen { snapshot, seed, age, worst, skipped: Vec::new() });
+            }
         };
-        let wanted = Wanted { snapshots, ..Wanted::default() };
-        let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
-        let chosen = pick::choose(&inventory, tenant, SnapshotKind::Dump, &pick)?;
+        let chosen = pick::choose(inventory, tenant, SnapshotKind::Dump, &pick)?;
         let dump = chosen.snapshot;
         // Read again: an inventory does not keep lists of files.
         let origin = self.repository.origin().await?;
@@ -102,30 +146,44 @@ impl Vault {
             .clock_ahead()
             .and_then(|_| dump.clock_note())
             .map(|why| Skipped { what: "the clock of the snapshot's writer".into(), why });
-        Ok(Chosen {
-            snapshot: Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?,
-            skipped: skipped.chain(clock).collect(),
-        })
+        let snapshot = Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?;
+        let age = Some(lag(now, snapshot.point));
+        Ok(Chosen { snapshot, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
     }
 
-    /// Chooses the base backup from which a tenant is restored to a point, as `lifeboat restore` does.
+    /// Chooses the base backup from which a tenant is restored to a position in the WAL.
     ///
     /// # Errors
     /// `NotFound` if nothing leads to the point; `Refused` if it cannot be reached; those of the store.
-    pub async fn choose_point(&self, tenant: &TenantName, point: WalPoint) -> Result<Chosen> {
+    pub async fn choose_lsn(&self, tenant: &TenantName, lsn: Lsn, timeline: TimelineId) -> Result<Chosen> {
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take(&self.repository, &self.trust, &wanted).await?;
         let asked = PointAsked {
             tenant: Some(tenant.clone()),
-            timeline: Some(TimelineId(point.timeline)),
-            ..PointAsked::instance(Target::Lsn(point.lsn))
+            timeline: Some(timeline),
+            ..PointAsked::instance(Target::Lsn(lsn))
         };
-        match plan(&inventory, &Asked::Point(asked), clock::now())? {
-            Way::Point(plan) => {
-                Ok(Chosen { snapshot: Snapshot::of_base(&plan, tenant, point)?, skipped: Vec::new() })
-            }
-            Way::Dump(_) => Err(Error::new(Kind::Internal, "the plan of a point is that of a dump")),
+        let snapshot = of_point(&inventory, asked, Replay::Lsn { lsn, timeline: timeline.0 })?;
+        Ok(Chosen { snapshot, seed: None, age: None, worst: None, skipped: Vec::new() })
+    }
+
+    /// The tenants that have a trusted dump, by name.
+    pub fn tenants(inventory: &Inventory) -> BTreeSet<TenantName> {
+        inventory.of_kind(SnapshotKind::Dump, None).filter_map(|dump| dump.manifest.tenant.clone()).collect()
+    }
+
+    /// When each tenant was drilled last, as far as reports are read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn drilled(&self) -> Result<BTreeMap<TenantName, Timestamp>> {
+        let mut newest = BTreeMap::new();
+        for drill in drills::recent(&self.repository, &self.trust).await?.drills {
+            let time = drill.time();
+            let known = newest.entry(drill.tenant).or_insert(time);
+            *known = time.max(*known);
         }
+        Ok(newest)
     }
 
     /// Writes a report to `instances/<instance>/drills/<drill>/`; returns its place.
@@ -143,4 +201,42 @@ impl Vault {
         let key = layout::drill(instance, drill, "");
         Ok(format!("{}/{}", store.url(), key.trim_end_matches('/')))
     }
+}
+
+fn of_point(inventory: &Inventory, asked: PointAsked, replay: Replay) -> Result<Snapshot> {
+    let tenant = asked.tenant.clone();
+    match (plan(inventory, &Asked::Point(asked), clock::now())?, tenant) {
+        (Way::Point(plan), Some(tenant)) => Snapshot::of_base(&plan, &tenant, replay),
+        _ => Err(Error::new(Kind::Internal, "the plan of a point is that of a dump")),
+    }
+}
+
+/// A point in the future comes from a source whose clock is ahead: it counts as zero.
+fn lag(now: Timestamp, point: Timestamp) -> Duration {
+    now.duration_since(point).try_into().unwrap_or_default()
+}
+
+/// The longest time without a new dump of a tenant, as far as dumps are stored: what expire deleted makes the
+/// time look longer than it was. So it is reported, and misses no objective.
+fn worst(inventory: &Inventory, tenant: &TenantName, now: Timestamp) -> Option<Worst> {
+    let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(tenant)));
+    let next = dumps.iter().skip(1).map(|dump| dump.stored_at).chain([now]);
+    let waits = dumps.iter().zip(next).map(|(dump, to)| {
+        let from = dump.time();
+        Worst { ms: ms(lag(to, from)), from, to }
+    });
+    waits.max_by_key(|wait| wait.ms)
+}
+
+/// A seed that nobody chose.
+pub fn drawn() -> u64 {
+    u64::from_str_radix(&random_hex(8), 16).unwrap_or_default() >> 12 // exact in every reader of JSON
+}
+
+fn no_second() -> Error {
+    Error::new(
+        Kind::NotFound,
+        "the recovery window contains no second: nothing can be drilled at a random one",
+    )
+    .next("run `lifeboat window`; it shows what is missing")
 }

@@ -75,7 +75,14 @@ fn case(hook: &str, after: &str, more: &str) -> Case {
     );
     disk::write_new_durable(&dir.path().join("plan.toml"), text.as_bytes()).unwrap();
     let plan = plan::load(&dir.path().join("plan.toml")).unwrap();
-    let setup = Setup { plan, catalogue: catalogue::load(None).unwrap(), program };
+    let setup = Setup {
+        plan,
+        tenant: "shop".parse().unwrap(),
+        identities: Vec::new(),
+        counters: None,
+        catalogue: catalogue::load(None).unwrap(),
+        program,
+    };
     Case { _dir: dir, scratch, setup }
 }
 
@@ -97,7 +104,8 @@ async fn snapshot(point: Timestamp) -> Chosen {
         missing: Vec::new(),
         replayed_to: None,
     };
-    Chosen { snapshot, skipped: Vec::new() }
+    let age = clock::now().duration_since(point).try_into().unwrap_or_default();
+    Chosen { snapshot, seed: None, age: Some(age), worst: None, skipped: Vec::new() }
 }
 
 async fn drilled(case: &Case, age: Duration) -> Report {

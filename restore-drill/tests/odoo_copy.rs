@@ -64,7 +64,14 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
     let text = format!("config = \"c\"\ntenant = \"shop\"\n[scratch]\ndir = \"s\"\n[odoo]\n{odoo}\n");
     disk::write_new_durable(&dir.path().join("plan.toml"), text.as_bytes()).unwrap();
     let plan = plan::load(&dir.path().join("plan.toml")).unwrap();
-    let setup = Setup { plan, catalogue: catalogue::load(None).unwrap(), program };
+    let setup = Setup {
+        plan,
+        tenant: "shop".parse().unwrap(),
+        identities: Vec::new(),
+        counters: None,
+        catalogue: catalogue::load(None).unwrap(),
+        program,
+    };
     let point = clock::now();
     let snapshot = Snapshot {
         instance: "production".parse().unwrap(),
@@ -82,7 +89,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
         missing: Vec::new(),
         replayed_to: None,
     };
-    let chosen = async { Ok(Chosen { snapshot, skipped: Vec::new() }) };
+    let chosen = async { Ok(Chosen { snapshot, seed: None, age: None, worst: None, skipped: Vec::new() }) };
     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
     assert_eq!(disk::read_dir(&scratch).unwrap().unwrap().len(), 0, "the room is removed");
     report

@@ -293,7 +293,7 @@ async fn checks_are_listed() {
     );
     let json: serde_json::Value =
         serde_json::from_slice(&run(&["checks", "--json"]).await.unwrap().stdout).unwrap();
-    assert_eq!(json["checks"].as_array().unwrap().len(), 84);
+    assert!(json["checks"].as_array().unwrap().len() > 90);
     let help = text(&run(&["run", "--help"]).await.unwrap().stdout);
     for words in ["3  missed objective", "[objective]", "extra_dir"] {
         assert!(help.contains(words), "{help}");

@@ -76,6 +76,14 @@ fn make_role(cluster: &Cluster) {
     );
 }
 
+fn install(cluster: &Cluster, data_dir: &Path, args: &[&str]) {
+    make_role(cluster);
+    let mut command = of(cluster, data_dir).unwrap();
+    command.args(args).arg("--stop-after-init");
+    let done = children::finish(command, Vec::new(), MAKE_LIMIT);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 impl Odoo {
     /// Starts it over these clusters' databases; `None` where this machine has no Odoo.
     pub fn start(cluster: &Cluster, data_dir: &Path) -> Option<Odoo> {
@@ -95,11 +103,15 @@ impl Odoo {
     /// # Panics
     /// When it fails.
     pub fn make_tenant(cluster: &Cluster, data_dir: &Path, name: &str, modules: &str) {
-        make_role(cluster);
-        let mut command = of(cluster, data_dir).unwrap();
-        command.args(["-d", name, "-i", modules, "--stop-after-init"]);
-        let done = children::finish(command, Vec::new(), MAKE_LIMIT);
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        install(cluster, data_dir, &["-d", name, "-i", modules]);
+    }
+
+    /// Adds these modules to a tenant, without demo data.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn add_modules(cluster: &Cluster, data_dir: &Path, name: &str, modules: &str) {
+        install(cluster, data_dir, &["-d", name, "-i", modules, "--without-demo=all"]);
     }
 
     /// Where it answers.

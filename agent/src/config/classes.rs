@@ -185,6 +185,12 @@ impl FromStr for Pattern {
     }
 }
 
+impl From<TenantName> for Pattern {
+    fn from(name: TenantName) -> Pattern {
+        Pattern(name.into())
+    }
+}
+
 impl Pattern {
     /// As it was written.
     pub fn as_str(&self) -> &str {

@@ -10,6 +10,8 @@ use crate::error::shown::foreign;
 /// How many failures are kept.
 const FAILURES_MAX: usize = 100_000;
 const PROGRAM: &str = "pg_restore: ";
+/// How the statement that failed begins.
+const COMMAND: &str = "Command was: ";
 
 /// One entry that was not created, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(super) struct Failures(Arc<Mutex<Read>>);
 struct Read {
     entry: Option<i64>,
     found: Vec<Failure>,
+    /// Whether the last line was an error: the next one names the row, if there is one.
+    after_error: bool,
     /// The total number of errors, which pg_restore prints at its end.
     ended: Option<usize>,
     /// Whether lines of several processes were mixed, or there were too many.
@@ -37,8 +41,13 @@ struct Read {
 impl Failures {
     pub fn line(&self, line: &str) {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let after_error = std::mem::take(&mut read.after_error);
         let Some(said) = line.strip_prefix(PROGRAM) else {
             read.unclear |= line.contains(PROGRAM);
+            // "DETAIL:  Key (order_id)=(7) is not present in table …", in the server's language
+            if let (true, Some(last)) = (after_error && !line.starts_with(COMMAND), read.found.last_mut()) {
+                last.why = format!("{}: {}", last.why, foreign(line));
+            }
             return;
         };
         read.unclear |= said.contains(PROGRAM);
@@ -50,6 +59,7 @@ impl Failures {
                     let why = why.strip_prefix("could not execute query: ").unwrap_or(why);
                     let why = foreign(why);
                     read.found.push(Failure { entry, why });
+                    read.after_error = true;
                 }
                 _ => read.unclear = true,
             }
@@ -107,6 +117,12 @@ mod tests {
         let why = "ERROR:  function unaccent(text) does not exist".to_owned();
         assert!(found.ended());
         assert_eq!(found.all(), Some(vec![Failure { entry: 3456, why }]));
+        let detail = "DETAIL:  Key (order_id)=(7) is not present in table \"sale_order\".";
+        let found =
+            read(&[FIRST, WHY, detail, "HINT:  none", "pg_restore: warning: errors ignored on restore: 1"]);
+        assert!(found.all().unwrap()[0].why.ends_with(
+            "does not exist: DETAIL:  Key (order_id)=(7) is not present in table \"sale_order\"."
+        ));
         assert_eq!(read(&[]).all(), Some(Vec::new()));
     }
 

@@ -253,8 +253,7 @@ impl Repository {
         on_member: impl FnMut(MemberHeader, &mut dyn Read) -> Result<()>,
     ) -> Result<()> {
         let input = self.open_object(runtime, id, &object.name);
-        unpack::read_pack(object, input, identities, on_member)
-            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+        unpack::read_pack(object, input, identities, on_member).map_err(|e| listed(e, object, id))
     }
 
     /// Reads some frames of a pack; see [`unpack::read_frames`]. Returns how many stored bytes were fetched
@@ -272,7 +271,7 @@ impl Repository {
         let announced = Announced::default();
         let input = RangeReader::new(self.store(), runtime, key, object.bytes, announced.clone());
         unpack::read_frames(object, input, identities, frames, |bytes| announced.will_read(bytes), on_member)
-            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))?;
+            .map_err(|e| listed(e, object, id))?;
         Ok(announced.fetched())
     }
 
@@ -286,8 +285,7 @@ impl Repository {
         read: impl FnOnce(&mut dyn BufRead) -> Result<T>,
     ) -> Result<T> {
         let input = self.open_object(runtime, id, &object.name);
-        unpack::read_sealed(object, input, identities, read)
-            .map_err(|e| e.context(format!("read {} of snapshot {id}", object.name)))
+        unpack::read_sealed(object, input, identities, read).map_err(|e| listed(e, object, id))
     }
 
     /// The same on its own thread: the encrypted text of this name in a snapshot.
@@ -333,4 +331,12 @@ impl Repository {
         let (_, sha256, bytes) = input.finish();
         object.check(bytes, sha256)
     }
+}
+/// The error of reading an object that a manifest lists: one that is not there is damage.
+fn listed(error: Error, object: &Object, id: &SnapshotId) -> Error {
+    let error = match error.kind() {
+        Kind::NotFound => error.with_kind(Kind::Integrity),
+        _ => error,
+    };
+    error.context(format!("read {} of snapshot {id}", object.name))
 }

@@ -7,7 +7,9 @@
 --   account_move_line.company_id account_move_line.date account_move_line.journal_id
 --   account_move_line.move_id account_move_line.parent_state
 -- reason: Odoo copies these fields from the entry to its items, and reports read the copies. A
---   difference makes balance sheet and general ledger disagree.
+--   difference makes balance sheet and general ledger disagree. Odoo:
+--   account.move.line.parent_state and its neighbours are stored copies of the fields of
+--   account.move.
 SELECT l.id::text
 FROM account_move_line l
 JOIN account_move m ON m.id = l.move_id

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: account_move.journal_id account_move.name account_move.state
 -- reason: Tax law in most countries asks for unique, unbroken numbers. A missing or doubled one
---   means that rows were lost or restored twice.
+--   means that rows were lost or restored twice. Odoo: account.move._check_unique_sequence_number;
+--   from 17 on a unique index does the same.
 SELECT min(id) || ' ' || coalesce(name, 'NULL')
 FROM account_move
 WHERE state = 'posted'

@@ -6,7 +6,8 @@
 -- requires: account_move.amount_total account_move.move_type account_move.name account_move.state
 --   account_move_line.amount_currency account_move_line.display_type account_move_line.move_id
 -- reason: What the ledger says the customer owes must be what the invoice says. A difference means
---   that a due item was lost or changed.
+--   that a due item was lost or changed. Odoo: account.move._compute_needed_terms splits exactly
+--   the total over these items.
 SELECT m.id || ' ' || m.name || ' ' || m.amount_total || ' vs ' || abs(sum(l.amount_currency))
 FROM account_move m
 JOIN account_move_line l ON l.move_id = m.id AND l.display_type = 'payment_term'

@@ -7,7 +7,8 @@
 --   account_move.state account_move_line.amount_residual_currency account_move_line.display_type
 --   account_move_line.move_id
 -- reason: Dunning and cash forecasts read the open amount of the invoice, the ledger that of the
---   items. They part ways when reconciliations or items were lost.
+--   items. They part ways when reconciliations or items were lost. Odoo:
+--   account.move._compute_amount adds up the open amounts of these items.
 SELECT m.id || ' ' || m.name || ' ' || m.amount_residual || ' vs ' || sum(l.amount_residual_currency)
 FROM account_move m
 JOIN account_move_line l ON l.move_id = m.id AND l.display_type = 'payment_term'

@@ -8,7 +8,7 @@
 --   account_partial_reconcile.amount account_partial_reconcile.credit_move_id
 --   account_partial_reconcile.debit_move_id
 -- reason: A lost reconciliation row makes paid invoices look settled although nothing settles them,
---   or the other way round.
+--   or the other way round. Odoo: account.move.line._compute_amount_residual.
 SELECT l.id || ' residual=' || l.amount_residual
 FROM account_move_line l
 JOIN account_account a ON a.id = l.account_id

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: account_bank_statement_line.move_id account_move.statement_line_id
 -- reason: A statement line without its entry is money that moved on the bank account and not in the
---   books.
+--   books. Odoo: account.bank.statement.line.create makes the entry and writes
+--   account.move.statement_line_id.
 SELECT s.id::text
 FROM account_bank_statement_line s
 LEFT JOIN account_move m ON m.id = s.move_id

@@ -6,7 +6,8 @@
 -- requires: account_move.journal_id account_move.move_type account_move.sequence_number
 --   account_move.sequence_prefix account_move.state
 -- reason: A gap can mean that an invoice was lost, but invoices deleted or renumbered on purpose
---   leave gaps too, so this is only reported.
+--   leave gaps too, so this is only reported. Odoo: sequence.mixin._set_next_sequence counts up by
+--   one.
 SELECT journal_id || ' ' || sequence_prefix || ' '
            || (max(sequence_number) - min(sequence_number) + 1 - count(*))
 FROM account_move

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: account_move.state account_move_line.balance account_move_line.move_id
 -- reason: Odoo keeps drafts balanced, but imports and custom modules may not. A count that differs
---   from the source means that draft items were lost.
+--   from the source means that draft items were lost. Odoo: account.move._check_balanced looks at
+--   drafts too.
 SELECT m.id::text
 FROM account_move m
 JOIN account_move_line l ON l.move_id = m.id

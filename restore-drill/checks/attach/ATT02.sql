@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_attachment.db_datas ir_attachment.file_size ir_attachment.name
 --   ir_attachment.store_fname ir_attachment.type
--- reason: A document with a size and no content is lost; one with both has two truths.
+-- reason: A document with a size and no content is lost; one with both has two truths. Odoo:
+--   ir.attachment._get_datas_related_values.
 SELECT id || ' ' || name
 FROM ir_attachment
 WHERE type = 'binary'

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: res_company.currency_id res_users.active res_users.share
 -- reason: Without an active internal user nobody can work; without a currency no amount can be
---   shown.
+--   shown. Odoo: res.company.currency_id is required; res.users._check_one_user_type keeps users
+--   apart.
 SELECT 'no active internal user'
 WHERE NOT EXISTS (SELECT 1 FROM res_users WHERE active AND NOT share AND id > 1)
 UNION ALL

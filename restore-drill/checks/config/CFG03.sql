@@ -6,7 +6,7 @@
 -- requires: res_company.name stock_location stock_picking.company_id stock_warehouse.company_id
 --   stock_warehouse.lot_stock_id
 -- reason: Transfers of that company cannot find their stock. The warehouse or its location was
---   lost.
+--   lost. Odoo: stock.warehouse.lot_stock_id is required, and res.company.create makes a warehouse.
 SELECT c.name
 FROM res_company c
 WHERE EXISTS (SELECT 1 FROM stock_picking p WHERE p.company_id = c.id)

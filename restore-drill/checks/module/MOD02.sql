@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_module_module.name ir_module_module.state ir_module_module_dependency.module_id
 --   ir_module_module_dependency.name
--- reason: Odoo does not load a module without its dependencies, and what it provides is gone.
+-- reason: Odoo does not load a module without its dependencies, and what it provides is gone. Odoo:
+--   ir.module.module._state_update installs the dependencies first.
 SELECT m.name || ' needs ' || d.name
 FROM ir_module_module m
 JOIN ir_module_module_dependency d ON d.module_id = m.id

@@ -4,7 +4,8 @@
 -- title: base is installed and all installed modules are of its series
 -- versions: *
 -- requires: ir_module_module.latest_version ir_module_module.name ir_module_module.state
--- reason: Modules of two series in one database mean a migration that stopped half way.
+-- reason: Modules of two series in one database mean a migration that stopped half way. Odoo:
+--   odoo.modules.loading.load_module_graph writes the version of the code.
 SELECT name || ' ' || coalesce(latest_version, 'NULL')
 FROM ir_module_module
 WHERE state = 'installed'

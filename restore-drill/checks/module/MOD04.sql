@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_model_fields.model ir_model_fields.name ir_model_fields.store ir_model_fields.ttype
 -- reason: Odoo reads a column that is not there as soon as a user opens the form, and fails. The
---   schema is from another moment than the registry.
+--   schema is from another moment than the registry. Odoo: base._auto_init makes the column of each
+--   stored field.
 SELECT f.model || '.' || f.name
 FROM ir_model_fields f
 JOIN information_schema.tables t ON t.table_schema = 'public'

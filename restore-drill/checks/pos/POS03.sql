@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: pos_order.amount_total pos_order.name pos_order.state pos_order_line.order_id
 --   pos_payment.pos_order_id
--- reason: A sale without lines or without a payment is one whose rows were lost.
+-- reason: A sale without lines or without a payment is one whose rows were lost. Odoo:
+--   pos.order.action_pos_order_paid.
 SELECT id || ' ' || name
 FROM pos_order o
 WHERE state IN ('paid', 'done', 'invoiced')

@@ -6,7 +6,8 @@
 -- requires: account_move.state pos_order.amount_total pos_order.session_id pos_order.state
 --   pos_session.move_id pos_session.name pos_session.state
 -- reason: Without the entry the takings of the day are not in the books. Sessions without
---   accounting exist, so only a difference to the source counts.
+--   accounting exist, so only a difference to the source counts. Odoo:
+--   pos.session._create_account_move.
 SELECT s.id || ' ' || s.name
 FROM pos_session s
 LEFT JOIN account_move m ON m.id = s.move_id

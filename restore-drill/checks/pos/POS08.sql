@@ -5,7 +5,7 @@
 -- versions: *
 -- requires: pos_order.session_id pos_payment.pos_order_id pos_payment.session_id
 -- reason: A payment in another session makes two cash counts wrong. The rows are from different
---   moments.
+--   moments. Odoo: pos.payment.session_id is a stored copy of pos.order.session_id.
 SELECT p.id::text
 FROM pos_payment p
 JOIN pos_order o ON o.id = p.pos_order_id

@@ -5,7 +5,7 @@
 -- versions: *
 -- requires: pos_session.config_id pos_session.rescue pos_session.state
 -- reason: Odoo refuses a second open session, so two mean that a closing was lost and the shop may
---   not be able to open.
+--   not be able to open. Odoo: pos.session._check_pos_config.
 SELECT config_id::text
 FROM pos_session
 WHERE state <> 'closed' AND NOT coalesce(rescue, FALSE)

@@ -5,7 +5,7 @@
 -- versions: *
 -- requires: pos_order.state stock_picking.pos_order_id
 -- reason: Shops that update stock at closing, and service sales, have none rightfully, so this is
---   only reported.
+--   only reported. Odoo: pos.order._create_order_picking.
 SELECT o.id::text
 FROM pos_order o
 WHERE state IN ('paid', 'done')

@@ -9,7 +9,8 @@
 --   stock_move.purchase_line_id stock_move.quantity stock_move.scrapped stock_move.state
 --   stock_move.to_refund
 -- reason: Goods received but not on the order are paid for without proof, or the reverse. Data from
---   before the stock link was installed differs, so only a difference to the source counts.
+--   before the stock link was installed differs, so only a difference to the source counts. Odoo:
+--   purchase.order.line._compute_qty_received of purchase_stock.
 SELECT l.id || ' ' || l.qty_received || ' vs ' || coalesce(s.q, 0)
 FROM purchase_order_line l
 LEFT JOIN (

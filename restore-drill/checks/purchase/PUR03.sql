@@ -8,7 +8,7 @@
 --   account_move_line.quantity purchase_order_line.display_type purchase_order_line.product_uom
 --   purchase_order_line.qty_invoiced
 -- reason: A lost bill line would be billed a second time, a lost order quantity would never be
---   noticed.
+--   noticed. Odoo: purchase.order.line._compute_qty_invoiced.
 SELECT l.id || ' ' || l.qty_invoiced || ' vs ' || coalesce(s.q, 0)
 FROM purchase_order_line l
 LEFT JOIN (

@@ -7,7 +7,8 @@
 --   purchase_order.state purchase_order_line.order_id purchase_order_line.product_id
 --   purchase_order_line.product_qty stock_move.purchase_line_id
 -- reason: Without a move nothing is ever received. Orders confirmed before the stock link was
---   installed have none, so only a difference to the source counts.
+--   installed have none, so only a difference to the source counts. Odoo:
+--   purchase.order._create_picking.
 SELECT l.id || ' ' || o.name
 FROM purchase_order_line l
 JOIN purchase_order o ON o.id = l.order_id

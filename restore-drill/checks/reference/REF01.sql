@@ -5,5 +5,6 @@
 -- versions: *
 -- requires: ir_model
 -- reason: PostgreSQL enforces foreign keys, so an orphan means that rows vanished beneath it:
---   damage or a restore with checks off.
+--   damage or a restore with checks off. Odoo: odoo.fields.Many2one.update_db_foreign_key;
+--   PostgreSQL enforces it.
 SELECT * FROM pg_temp.foreign_key_orphans()

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_model
 -- reason: An invalid index can hide rows or let duplicates in; an unvalidated constraint promises
---   nothing about the rows that are there.
+--   nothing about the rows that are there. Odoo: base._auto_init makes constraints and indexes, and
+--   PostgreSQL marks them valid when they are.
 SELECT conname::text
 FROM pg_constraint
 WHERE NOT convalidated

@@ -6,7 +6,7 @@
 -- requires: ir_cron ir_model_data.module ir_model_data.name ir_model_data.res_id res_company
 --   res_groups res_partner res_users
 -- reason: Without its main company, administrator, main groups or clean-up job, Odoo does not start
---   or nobody can log in.
+--   or nobody can log in. Odoo: odoo.modules.db.initialize and the data of base make them.
 WITH needed (name, alive) AS (
     VALUES ('main_company', ARRAY(SELECT id FROM res_company)),
            ('main_partner', ARRAY(SELECT id FROM res_partner)),

@@ -10,7 +10,7 @@
 --   stock_move.to_refund
 -- reason: A delivery that the order does not know is not invoiced, one that the warehouse does not
 --   know was never shipped. Data from before the stock link was installed differs, so only a
---   difference to the source counts.
+--   difference to the source counts. Odoo: sale.order.line._compute_qty_delivered of sale_stock.
 SELECT l.id || ' ' || l.qty_delivered || ' vs ' || coalesce(s.q, 0)
 FROM sale_order_line l
 LEFT JOIN (
@@ -39,3 +39,5 @@ WHERE l.qty_delivered_method = 'stock_move'
       JOIN sale_order_line x ON x.id = m.sale_line_id
       WHERE m.sale_line_id = l.id AND (m.product_uom <> x.product_uom OR m.product_id <> x.product_id)
   )
+  -- What was handed over at a till counts as delivered, without a move of this order.
+  AND NOT EXISTS (SELECT 1 FROM pg_temp.pos_quantities() p WHERE p.sale_order_line_id = l.id)

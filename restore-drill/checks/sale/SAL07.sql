@@ -7,7 +7,8 @@
 --   account_move_line.product_uom_id account_move_line.quantity sale_order_line.display_type
 --   sale_order_line.product_uom sale_order_line.qty_invoiced
 --   sale_order_line_invoice_rel.invoice_line_id sale_order_line_invoice_rel.order_line_id
--- reason: A lost invoice line would be invoiced a second time, a lost order quantity never.
+-- reason: A lost invoice line would be invoiced a second time, a lost order quantity never. Odoo:
+--   sale.order.line._compute_qty_invoiced, which pos_sale extends.
 SELECT l.id || ' ' || l.qty_invoiced || ' vs ' || (coalesce(i.q, 0) + coalesce(p.quantity, 0))
 FROM sale_order_line l
 LEFT JOIN (

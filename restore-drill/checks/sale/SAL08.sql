@@ -7,7 +7,8 @@
 --   sale_order_line.order_id sale_order_line.product_id sale_order_line.product_uom_qty
 --   stock_move.sale_line_id
 -- reason: Without a move nothing is ever delivered. Orders confirmed before the stock link was
---   installed have none, so only a difference to the source counts.
+--   installed have none, so only a difference to the source counts. Odoo:
+--   sale.order.line._action_launch_stock_rule.
 SELECT l.id || ' ' || o.name
 FROM sale_order_line l
 JOIN sale_order o ON o.id = l.order_id

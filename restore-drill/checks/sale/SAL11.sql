@@ -7,7 +7,8 @@
 --   sale_order.amount_total sale_order.invoice_status sale_order.name sale_order_line.order_id
 --   sale_order_line_invoice_rel.invoice_line_id sale_order_line_invoice_rel.order_line_id
 -- reason: Down payments, credit notes and invoices for several orders violate this rightfully, so
---   this is only reported.
+--   this is only reported. Odoo: sale.order.line._compute_invoice_status looks at quantities, not
+--   at amounts.
 SELECT o.name
 FROM sale_order o
 JOIN (

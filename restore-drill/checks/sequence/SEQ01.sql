@@ -5,6 +5,7 @@
 -- versions: *
 -- requires: ir_sequence.implementation ir_sequence_date_range.sequence_id
 -- reason: Without it the next order, transfer or invoice cannot be numbered and users get an error.
+--   Odoo: ir.sequence.create makes it.
 SELECT pg_temp.sequence_name(id)
 FROM ir_sequence
 WHERE implementation = 'standard' AND to_regclass('public.' || pg_temp.sequence_name(id)) IS NULL

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_sequence.active ir_sequence.code ir_sequence.company_id ir_sequence.implementation
 --   ir_sequence.prefix ir_sequence.use_date_range sale_order.company_id sale_order.name
--- reason: A sequence that went back gives out numbers that customers already have.
+-- reason: A sequence that went back gives out numbers that customers already have. Odoo:
+--   sale.order.create takes the name from ir.sequence.next_by_code.
 SELECT s.id || ' ' || s.prefix || ' next=' || pg_temp.sequence_next(pg_temp.sequence_name(s.id))
            || ' used=' || max(substring(o.name FROM '(\d+)$')::numeric)
 FROM ir_sequence s

@@ -5,7 +5,8 @@
 -- versions: *
 -- requires: ir_sequence.active ir_sequence.code ir_sequence.company_id ir_sequence.implementation
 --   ir_sequence.prefix ir_sequence.use_date_range purchase_order.company_id purchase_order.name
--- reason: A sequence that went back gives out numbers that vendors already have.
+-- reason: A sequence that went back gives out numbers that vendors already have. Odoo:
+--   purchase.order.create takes the name from ir.sequence.next_by_code.
 SELECT s.id || ' next=' || pg_temp.sequence_next(pg_temp.sequence_name(s.id)) || ' used='
            || max(substring(o.name FROM '(\d+)$')::numeric)
 FROM ir_sequence s

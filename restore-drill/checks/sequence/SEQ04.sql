@@ -6,6 +6,7 @@
 -- requires: ir_sequence.implementation ir_sequence.prefix ir_sequence.use_date_range
 --   stock_picking.name stock_picking.picking_type_id stock_picking_type.sequence_id
 -- reason: A sequence that went back makes the next transfer fail, since its number must be unique.
+--   Odoo: stock.picking.create takes the name from ir.sequence.next_by_id.
 SELECT t.id || ' ' || s.prefix || ' next=' || pg_temp.sequence_next(pg_temp.sequence_name(s.id))
            || ' used=' || max(substring(p.name FROM '(\d+)$')::numeric)
 FROM stock_picking_type t

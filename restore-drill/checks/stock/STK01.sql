@@ -10,7 +10,8 @@
 --   stock_quant.location_id stock_quant.lot_id stock_quant.owner_id stock_quant.package_id
 --   stock_quant.product_id stock_quant.quantity
 -- reason: The stock table is what the warehouse trusts, the moves are its journal. A difference
---   means that moves or stock rows were lost, and goods will be missing on the shelf.
+--   means that moves or stock rows were lost, and goods will be missing on the shelf. Odoo:
+--   stock.move.line._action_done calls stock.quant._update_available_quantity for both places.
 WITH led AS (
          SELECT product_id p,
                 location_dest_id l,

@@ -9,7 +9,8 @@
 --   stock_move_line.state stock_quant.location_id stock_quant.lot_id stock_quant.owner_id
 --   stock_quant.package_id stock_quant.product_id stock_quant.reserved_quantity
 -- reason: A stale reservation blocks deliveries or promises goods twice. Odoo itself has had such
---   drift, so only a difference to the source counts.
+--   drift, so only a difference to the source counts. Odoo: stock.quant._update_reserved_quantity
+--   follows each reserved line.
 WITH r AS (
          SELECT product_id p,
                 location_id l,

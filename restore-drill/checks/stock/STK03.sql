@@ -6,7 +6,7 @@
 -- requires: stock_move.product_uom stock_move.quantity stock_move.state stock_move_line.move_id
 --   stock_move_line.product_uom_id stock_move_line.quantity
 -- reason: The lines say which lot went where. When they do not add up to the move, lines were lost
---   and traceability with them.
+--   and traceability with them. Odoo: stock.move._compute_quantity.
 SELECT m.id || ' ' || m.quantity || ' vs ' || sum(l.quantity)
 FROM stock_move m
 JOIN stock_move_line l ON l.move_id = m.id

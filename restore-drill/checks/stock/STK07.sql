@@ -8,7 +8,8 @@
 --   stock_quant.product_id stock_quant.quantity stock_valuation_layer.company_id
 --   stock_valuation_layer.product_id stock_valuation_layer.quantity
 -- reason: The balance sheet values stock by these layers. Stock that existed before valuation was
---   installed has none, so only a difference to the source counts.
+--   installed has none, so only a difference to the source counts. Odoo: stock.move._create_in_svl
+--   and stock.move._create_out_svl of stock_account.
 WITH v AS (SELECT product_id p, company_id c, sum(quantity) q FROM stock_valuation_layer GROUP BY 1, 2),
      k AS (
          SELECT q.product_id p, l.company_id c, sum(q.quantity) q

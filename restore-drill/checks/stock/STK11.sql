@@ -7,7 +7,8 @@
 --   stock_move_line.location_dest_id stock_move_line.location_id stock_move_line.product_id
 --   stock_move_line.quantity_product_uom stock_move_line.state stock_quant.location_id
 --   stock_quant.product_id stock_quant.quantity
--- reason: Odoo does not keep all virtual locations exact, so this is only reported.
+-- reason: Odoo does not keep all virtual locations exact, so this is only reported. Odoo:
+--   stock.quant._update_available_quantity.
 WITH led AS (
          SELECT product_id p, location_dest_id l, quantity_product_uom q
          FROM stock_move_line

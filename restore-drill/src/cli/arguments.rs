@@ -8,6 +8,7 @@ use lifeboat::names::{Lsn, SnapshotId, TenantName};
 use lifeboat::program::version::{VERSION, long as version_text};
 
 use super::completions;
+use crate::plan::target::Moment;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -22,9 +23,15 @@ const PLAN: &str = "\
 Plan, a TOML file (paths are relative to it):
   # the configuration of this restore host, with the identity
   config = \"/etc/lifeboat/restore.toml\"
-  tenant = \"shop\"
-  # optional; the default is the tenant's latest snapshot
+  tenant = \"shop\"        # or: tenants = [\"shop\", \"retail_*\"]
+  sample = 3             # optional; of several tenants only so many, those
+                         # first that were not drilled for the longest time
+  parallel = 2           # drills at a time; 2 is the most
+  # optional, one of these; the default is the tenant's newest dump
   snapshot = \"20261120T015812Z-dump-4f3a9c1e\"
+  release = \"2026.11.20\" # the newest dump of this release
+  target = \"random\"      # any second of the recovery window, from base backup
+                         # and WAL; or \"latest\"; or a time with its zone
   [objective]            # optional; without it RPO and RTO are measured only
   rpo = \"24h\"            # from the snapshot's state to the start of the drill
   rto = \"30m\"            # from the start of the drill to the last check
@@ -33,7 +40,7 @@ Plan, a TOML file (paths are relative to it):
   timeout = \"5m\"         # of one check
   # optional, one for each check: known violations that do not fail the drill
   [[accept]]
-  check = \"ACC01\"        # a hard check
+  check = \"ACC01\"        # a hard check; or \"files\": missing files
   max = 3                # more violations fail the drill
   reason = \"three invoices of 2019\"   # is part of the report
   until = \"2027-01-31\"   # after that day, UTC, they fail the drill again
@@ -57,6 +64,8 @@ const EXAMPLES: &str = "\
 Examples:
   restore-drill run shop.toml
   restore-drill run shop.toml --snapshot 20261120T015812Z-dump-4f3a9c1e
+  # a working copy of the state before the accident, kept
+  restore-drill run shop.toml --target 2026-11-20T01:58:12Z --keep
   restore-drill run shop.toml --json --report-dir /var/lib/drills";
 
 const REHEARSE: &str = "\
@@ -129,9 +138,18 @@ Examples:
 pub(crate) struct Run {
     /// The plan
     pub plan: PathBuf,
-    /// Drill with this snapshot instead of the plan's
-    #[arg(long, value_name = "ID")]
+    /// Only this tenant of the plan; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Vec<TenantName>,
+    /// Drill with this snapshot instead of the plan's state
+    #[arg(long, value_name = "ID", conflicts_with = "target")]
     pub snapshot: Option<SnapshotId>,
+    /// Drill this point in time instead of the plan's state: a time with its zone, random or latest
+    #[arg(long, value_name = "POINT")]
+    pub target: Option<Moment>,
+    /// The seed of a random point, to repeat a drill
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Also write the report to DIR/<drill id>/
     #[arg(long, value_name = "DIR")]
     pub report_dir: Option<PathBuf>,

@@ -18,20 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::check::{Check, Severity};
 use crate::catalogue::{self, Catalogue};
-use crate::place::local::Local;
+use crate::plan::Plan;
 use crate::plan::accept::Acceptance;
-use crate::plan::{self, Plan};
 use crate::rehearse::{self, Rehearsal};
-use crate::report::publish::Files;
 use crate::report::verdict::Verdict;
-use crate::setup::Setup;
-use crate::vault::Vault;
-use crate::{drill, say};
+use crate::say;
+use crate::stages::files::FILES;
 
 mod arguments;
 mod completions;
+mod run;
 
-use arguments::{Checks, Cli, Command, Rehearse, Run};
+use arguments::{Checks, Cli, Command, Rehearse};
 
 /// The exit code of a wrong plan or argument, as clap's own.
 const USAGE: u8 = 2;
@@ -41,8 +39,11 @@ fn all_acceptable(plan: &Plan, catalogue: &Catalogue) -> Result<()> {
     plan.accepted.iter().try_for_each(|known| acceptable(plan, known, catalogue))
 }
 
-/// Whether a known violation is of a check that could fail a drill.
+/// Whether a known violation is of a check that could fail a drill, or of missing files.
 fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &Catalogue) -> Result<()> {
+    if known.check == FILES {
+        return Ok(());
+    }
     let what = match catalogue.checks.iter().find(|check| check.id == known.check) {
         Some(check) if check.severity == Severity::Hard => return Ok(()),
         Some(check) => format!("is a check of severity {}: it fails no drill", check.severity),
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Rehearse(arguments) => rehearse(arguments),
-        Command::Run(arguments) => run(arguments),
+        Command::Run(arguments) => run::run(arguments),
     };
     match code {
         Ok(code) => ExitCode::from(code),
@@ -138,79 +139,6 @@ fn rehearse(arguments: Rehearse) -> Result<u8, (Error, u8)> {
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?.block_on(work)
-}
-
-fn run(arguments: Run) -> Result<u8, (Error, u8)> {
-    let mut plan = plan::load(&arguments.plan).map_err(|e| (e, USAGE))?;
-    plan.keep |= arguments.keep;
-    plan.snapshot = arguments.snapshot.or(plan.snapshot);
-    let catalogue = catalogue::load(plan.checks_extra_dir.as_deref()).map_err(|e| (e, USAGE))?;
-    all_acceptable(&plan, &catalogue).map_err(|e| (e, USAGE))?;
-    let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(|e| (e, USAGE))?;
-    let setup = Setup { plan, catalogue, program };
-    let could_not = |e| (e, Verdict::CouldNotRun.exit_code());
-    block_on(drill(&setup, arguments.report_dir.as_deref(), arguments.json)).map_err(could_not)
-}
-
-async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u8> {
-    let cancel = on_signals()?;
-    // Opened within the first stage: its time belongs to the RTO, its failure into a report.
-    let mut vault = None;
-    let chosen = async {
-        let opened = vault.insert(Vault::open(&setup.plan.config).await?);
-        opened.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
-    };
-    let mut report = drill::run(setup, &Local, chosen, &cancel).await;
-    let vault = vault.as_ref();
-    let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
-    let stored = store(&report.drill, &files, vault, report_dir).await;
-    if json {
-        let text = String::from_utf8_lossy(&files.json);
-        answer(&text)?;
-    }
-    match stored {
-        Ok(()) => Ok(report.exit_code),
-        Err(error) => {
-            say::error(&error);
-            // Evidence that is nowhere does not count, but damage that was seen stays damage.
-            Ok(if report.verdict == Verdict::Failed {
-                report.exit_code
-            } else {
-                Verdict::CouldNotRun.exit_code()
-            })
-        }
-    }
-}
-
-/// Tries every place, then tells of the first that failed.
-async fn store(
-    drill: &str,
-    files: &Files<'_>,
-    vault: Option<&Vault>,
-    report_dir: Option<&Path>,
-) -> Result<()> {
-    let mut first = Ok(());
-    if let Some(dir) = report_dir {
-        match files.write_to(dir, drill) {
-            Ok(place) => say::line(&format!("report: {}", place.display())),
-            Err(e) => first = Err(e.effect("the report of this drill is not in that directory")),
-        }
-    }
-    match vault {
-        None if report_dir.is_none() => {
-            say::line("report: none, since the repository could not be opened; see --report-dir")
-        }
-        None => {}
-        Some(vault) => match vault.publish(drill, files).await {
-            Ok(place) => {
-                let signed =
-                    if files.key.is_some() { "signed" } else { "not signed: signing.key_file is not set" };
-                say::line(&format!("report: {place} ({signed})"));
-            }
-            Err(e) => first = first.and(Err(e.effect("the report of this drill is not in the repository"))),
-        },
-    }
-    first
 }
 
 /// Cancelled by the first of the signals that end a program.

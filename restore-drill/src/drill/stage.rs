@@ -68,8 +68,13 @@ impl<'a> Drill<'a> {
     pub fn begin(setup: &'a Setup, cancel: &'a CancellationToken) -> Drill<'a> {
         let begun = clock::now();
         let id = format!("{}-drill-{}", begun.strftime("%Y%m%dT%H%M%SZ"), random_hex(4));
-        say::line(&format!("drill {id}: tenant {}", setup.plan.tenant));
-        Drill { setup, cancel, report: Report::new(&setup.plan, id, begun), clock: clock::instant() }
+        say::line(&format!("drill {id}: tenant {}", setup.tenant));
+        Drill {
+            setup,
+            cancel,
+            report: Report::new(&setup.plan, &setup.tenant, id, begun),
+            clock: clock::instant(),
+        }
     }
 
     /// Runs a stage and writes down its time and findings; its output, unless it failed or the drill was

@@ -70,7 +70,7 @@ impl<'a> Desk<'a> {
 
     /// The next step begins.
     pub fn begin(&mut self, step: &'static str) {
-        (self.step, self.begun, self.log_from) = (step, clock::instant(), self.odoo.log.len());
+        (self.step, self.begun, self.log_from) = (step, clock::instant(), self.odoo.log.bytes());
     }
 
     /// It is done, and right.

@@ -20,7 +20,7 @@ impl Log {
     }
 
     /// How long it is now, for [`Log::since`].
-    pub fn len(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         disk::metadata(&self.0).ok().flatten().map_or(0, |meta| meta.len())
     }
 
@@ -28,7 +28,7 @@ impl Log {
     pub fn since(&self, from: u64) -> String {
         let read = || -> Option<Vec<u8>> {
             let mut file = disk::open(&self.0).ok()?;
-            file.seek(SeekFrom::Start(from.max(self.len().saturating_sub(TAIL_BYTES)))).ok()?;
+            file.seek(SeekFrom::Start(from.max(self.bytes().saturating_sub(TAIL_BYTES)))).ok()?;
             let mut end = Vec::new();
             file.take(TAIL_BYTES).read_to_end(&mut end).ok()?;
             Some(end)

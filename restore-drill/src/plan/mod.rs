@@ -7,23 +7,27 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use lifeboat::config::units;
+use lifeboat::config::{Pattern, units};
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
-use lifeboat::names::{SnapshotId, TenantName};
-use lifeboat::odoo::counters::Counters;
+use lifeboat::names::TenantName;
 use serde::Deserialize;
 use toml::Spanned;
 
 pub mod accept;
 pub mod odoo;
+pub mod target;
 
 use accept::{Acceptance, end_of_day};
 use odoo::{OdooPlan, RawOdoo};
+use target::Goal;
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(300);
 const CHECK_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Drills at a time: more would measure each other, not the restore.
+const PARALLEL_MAX: usize = 2;
+const TENANTS_MAX: usize = 10_000;
 /// The default parent of scratch directories: /tmp is often small or in memory.
 const SCRATCH_DIR: &str = "/var/tmp";
 
@@ -34,10 +38,16 @@ pub struct Plan {
     pub file: PathBuf,
     /// The `lifeboat.toml` of a restore host: names the repository and the identity.
     pub config: PathBuf,
-    /// The tenant whose snapshot is restored.
-    pub tenant: TenantName,
-    /// The snapshot; the latest if `None`.
-    pub snapshot: Option<SnapshotId>,
+    /// The tenants, by name or pattern.
+    pub tenants: Vec<Pattern>,
+    /// How many of them a run drills; all if `None`.
+    pub sample: Option<usize>,
+    /// How many drills run at a time.
+    pub parallel: usize,
+    /// Which state of them.
+    pub goal: Goal,
+    /// What a random choice follows from; drawn if `None`.
+    pub seed: Option<u64>,
     /// The objective for data loss; if `None`, it is only measured.
     pub rpo: Option<Duration>,
     /// The objective for the recovery time; if `None`, it is only measured.
@@ -58,20 +68,19 @@ pub struct Plan {
     pub odoo: Option<OdooPlan>,
     /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
-    /// The identities that the restore uses; if empty, those of the configuration. No key of a plan's file.
-    pub identities: Vec<PathBuf>,
-    /// The counters of the point, with which the restored database is compared. No key of a plan's file.
-    pub counters: Option<Box<Counters>>,
 }
 
 impl Plan {
     /// The plan with these two keys and the defaults of all others.
-    pub fn of(config: PathBuf, tenant: TenantName) -> Plan {
+    pub fn of(config: PathBuf, tenant: Pattern) -> Plan {
         Plan {
             file: PathBuf::new(),
             config,
-            tenant,
-            snapshot: None,
+            tenants: vec![tenant],
+            sample: None,
+            parallel: PARALLEL_MAX,
+            goal: Goal::NewestDump,
+            seed: None,
             rpo: None,
             rto: None,
             checks_extra_dir: None,
@@ -82,8 +91,19 @@ impl Plan {
             keep: false,
             odoo: None,
             lifeboat: None,
-            identities: Vec::new(),
-            counters: None,
+        }
+    }
+
+    /// Whether this tenant is one of the plan's.
+    pub fn covers(&self, tenant: &TenantName) -> bool {
+        self.tenants.iter().any(|pattern| pattern.covers(tenant))
+    }
+
+    /// The plan's only tenant, if it names one and no pattern.
+    pub fn only_tenant(&self) -> Option<TenantName> {
+        match self.tenants.as_slice() {
+            [only] if !only.as_str().contains('*') => only.as_str().parse().ok(),
+            _ => None,
         }
     }
 }
@@ -92,8 +112,14 @@ impl Plan {
 #[serde(deny_unknown_fields)]
 struct Raw {
     config: Spanned<String>,
-    tenant: Spanned<String>,
+    tenant: Option<Spanned<String>>,
+    tenants: Option<Vec<Spanned<String>>>,
+    sample: Option<Spanned<u64>>,
+    parallel: Option<Spanned<u64>>,
     snapshot: Option<Spanned<String>>,
+    release: Option<Spanned<String>>,
+    target: Option<Spanned<String>>,
+    seed: Option<u64>,
     #[serde(default)]
     objective: RawObjective,
     #[serde(default)]
@@ -172,8 +198,14 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     Ok(Plan {
         file: path.to_owned(),
         config: place(raw.config)?,
-        tenant: source.name(raw.tenant)?,
-        snapshot: raw.snapshot.map(|value| source.name(value)).transpose()?,
+        tenants: source.tenants(raw.tenant, raw.tenants)?,
+        sample: raw.sample.map(|value| source.count(value, TENANTS_MAX)).transpose()?,
+        parallel: match raw.parallel {
+            None => PARALLEL_MAX,
+            Some(value) => source.count(value, PARALLEL_MAX)?,
+        },
+        goal: source.goal(raw.snapshot, raw.release, raw.target)?,
+        seed: raw.seed,
         rpo: raw.objective.rpo.map(|value| source.duration(value)).transpose()?,
         rto: raw.objective.rto.map(|value| source.duration(value)).transpose()?,
         checks_extra_dir: raw.checks.extra_dir.map(place).transpose()?,
@@ -187,8 +219,6 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         keep: raw.scratch.keep,
         odoo: raw.odoo.map(|raw| raw.read(&source)).transpose()?,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
-        identities: Vec::new(),
-        counters: None,
     })
 }
 
@@ -212,14 +242,68 @@ impl Source<'_> {
         match error.span() {
             // A missing key has no line: its span is the whole table.
             Some(span) if !message.starts_with("missing field") => self.wrong(span.start, &message),
-            _ => Error::new(Kind::Config, format!("{}: {message}", self.path.display()))
-                .effect("no drill was run")
-                .next("restore-drill run --help lists the keys of a plan"),
+            _ => self.whole(&message),
         }
+    }
+
+    /// An error of the plan as a whole.
+    fn whole(&self, what: &str) -> Error {
+        Error::new(Kind::Config, format!("{}: {what}", self.path.display()))
+            .effect("no drill was run")
+            .next("restore-drill run --help lists the keys of a plan")
     }
 
     fn name<T: FromStr<Err = Error>>(&self, value: Spanned<String>) -> Result<T> {
         value.as_ref().parse().map_err(|e: Error| self.wrong(value.span().start, e.what()))
+    }
+
+    fn tenants(
+        &self,
+        one: Option<Spanned<String>>,
+        several: Option<Vec<Spanned<String>>>,
+    ) -> Result<Vec<Pattern>> {
+        let pattern = |value: Spanned<String>| {
+            value
+                .as_ref()
+                .parse()
+                .map_err(|why: String| self.wrong(value.span().start, &format!("{:?} {why}", value.as_ref())))
+        };
+        match (one, several) {
+            (Some(one), None) => Ok(vec![self.name::<TenantName>(one.clone()).and_then(|_| pattern(one))?]),
+            (None, Some(several)) if !several.is_empty() => several.into_iter().map(pattern).collect(),
+            (Some(one), Some(_)) => {
+                Err(self.wrong(one.span().start, "give either tenant or tenants, not both"))
+            }
+            (None, _) => Err(self.whole("the plan names no tenant: set tenant or tenants")),
+        }
+    }
+
+    fn goal(
+        &self,
+        snapshot: Option<Spanned<String>>,
+        release: Option<Spanned<String>>,
+        target: Option<Spanned<String>>,
+    ) -> Result<Goal> {
+        match (snapshot, release, target) {
+            (None, None, None) => Ok(Goal::NewestDump),
+            (Some(id), None, None) => self.name(id).map(Goal::Dump),
+            (None, Some(release), None) => self.name(release).map(Goal::Release),
+            (None, None, Some(target)) => self.name(target).map(Goal::Point),
+            (_, Some(other), _) | (_, _, Some(other)) => {
+                let what = "only one of snapshot, release and target can be set";
+                Err(self.wrong(other.span().start, what))
+            }
+        }
+    }
+
+    fn count(&self, value: Spanned<u64>, most: usize) -> Result<usize> {
+        match usize::try_from(*value.as_ref()) {
+            Ok(count) if (1..=most).contains(&count) => Ok(count),
+            _ => {
+                let what = format!("{} is not between 1 and {most}", value.as_ref());
+                Err(self.wrong(value.span().start, &what))
+            }
+        }
     }
 
     fn path(&self, value: Spanned<String>) -> Result<PathBuf> {
@@ -316,7 +400,8 @@ mod tests {
         assert_eq!(plan.check_timeout, Duration::from_secs(90));
         assert_eq!(plan.postgres_bin_dir.as_deref(), Some(Path::new("/plans/pg/bin")));
         assert_eq!(plan.checks_extra_dir.as_deref(), Some(Path::new("/etc/checks")));
-        assert!(plan.keep && plan.snapshot.is_some() && plan.lifeboat.is_some());
+        assert!(plan.keep && matches!(plan.goal, Goal::Dump(_)) && plan.lifeboat.is_some());
+        assert_eq!(plan.only_tenant().unwrap().as_str(), "shop");
         let odoo = plan.odoo.unwrap();
         assert_eq!(odoo.command, ["/plans/odoo/odoo-bin", "-x"]);
         assert_eq!(odoo.addons_path, [Path::new("/plans/addons"), Path::new("/srv/own")]);
@@ -328,6 +413,13 @@ mod tests {
         let plan = of("config = \"/etc/lifeboat.toml\"\ntenant = \"shop\"\n").unwrap();
         assert_eq!((plan.rpo, plan.rto, plan.keep, &plan.odoo), (None, None, false, &None));
         assert_eq!(plan.scratch_dir, Path::new(SCRATCH_DIR));
+        assert_eq!((&plan.goal, plan.sample, plan.parallel), (&Goal::NewestDump, None, 2));
+        let many = of(
+            "config = \"c\"\ntenants = [\"retail_*\", \"shop\"]\nsample = 3\ntarget = \"random\"\nseed = 7\n",
+        );
+        let many = many.unwrap();
+        assert_eq!((many.only_tenant(), many.sample, many.seed), (None, Some(3), Some(7)));
+        assert!(many.covers(&"retail_north".parse().unwrap()) && !many.covers(&"books".parse().unwrap()));
         assert_eq!(plan.check_timeout, CHECK_TIMEOUT);
     }
 
@@ -355,7 +447,7 @@ mod tests {
     #[test]
     fn a_wrong_plan_is_named_with_file_line_and_key() {
         for (from, to, said) in [
-            ("tenant = \"shop\"\n", "", "/plans/shop.toml: missing field `tenant`"),
+            ("tenant = \"shop\"\n", "", "/plans/shop.toml: the plan names no tenant"),
             ("tenant = \"shop\"", "tenant = \"a/b\"", "line 2: tenant: tenant name \"a/b\" contains a slash"),
             ("tenant = \"shop\"", "tenant = 7", "line 2: tenant: invalid type: integer `7`"),
             ("tenant", "tennant", "line 2: tennant: unknown field `tennant`"),
@@ -376,6 +468,19 @@ mod tests {
             ("keep = true", "keep = \"yes\"", "line 18: scratch.keep: invalid type"),
             ("\"pg/bin\"", "\"\"", "line 14: postgres.bin_dir: the path is empty"),
             ("tenant = \"shop\"", "tenant = shop", "line 2: tenant: "),
+            ("tenant = \"shop\"", "tenant = \"shop\"\ntenants = [\"x\"]", "line 2: tenant: give either"),
+            ("tenant = \"shop\"", "tenants = [\"a/b\"]", "line 2: tenants: \"a/b\" is neither"),
+            (
+                "tenant = \"shop\"",
+                "tenant = \"shop\"\nparallel = 3",
+                "line 3: parallel: 3 is not between 1 and 2",
+            ),
+            ("tenant = \"shop\"", "tenant = \"shop\"\ntarget = \"random\"", "line 3: target: only one of"),
+            (
+                "snapshot = \"20261120T015812Z-dump-4f3a9c1e\"",
+                "target = \"soon\"",
+                "line 3: target: \"soon\" is not a time",
+            ),
             ("tenant = \"shop\"", "tenant = \"shop\"\ntenant = \"x\"", "line 3: tenant: duplicate key"),
         ] {
             assert!(WHOLE.contains(from), "{from}");

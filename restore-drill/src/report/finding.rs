@@ -47,7 +47,7 @@ impl Finding {
     pub fn of_error(part: &str, error: &Error) -> Finding {
         let disproved = matches!(error.kind(), Kind::Integrity | Kind::Signature);
         let state = if disproved { State::Failed } else { State::Unknown };
-        Finding::new(part, state, one_line(error))
+        Finding::new(part, state, cause(error))
     }
 
     /// It as a reason of the verdict.
@@ -81,6 +81,27 @@ impl Coverage {
     /// "8 of 11 parts".
     pub fn text(&self) -> String {
         format!("{} of {} parts", self.exercised, self.parts)
+    }
+}
+
+/// The longest cause that is a reason of a verdict; all of it is in the note of its stage.
+const CAUSE_CHARS_MAX: usize = 240;
+
+/// What broke and why, short enough to be read.
+fn cause(error: &Error) -> String {
+    let mut text = error.what().to_owned();
+    for cause in error.causes() {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    shortened(&text.replace('\n', " | "), CAUSE_CHARS_MAX)
+}
+
+/// The first characters of a text, with a mark if there are more.
+pub fn shortened(text: &str, chars_max: usize) -> String {
+    match text.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
     }
 }
 
@@ -121,5 +142,7 @@ mod tests {
         let of = |kind| Finding::of_error("restore", &Error::new(kind, "x")).state;
         assert_eq!([of(Kind::Integrity), of(Kind::Signature)], [State::Failed; 2]);
         assert_eq!([of(Kind::Unreachable), of(Kind::Refused)], [State::Unknown; 2]);
+        let long = Error::new(Kind::Integrity, "ü".repeat(500)).because("why");
+        assert_eq!(Finding::of_error("restore", &long).what, format!("{}…", "ü".repeat(240)));
     }
 }

@@ -362,7 +362,7 @@ mod tests {
             summary: Summary::of(&checks),
             checks,
             kept: Some("/var/tmp/x".into()),
-            ..Report::new(&plan, id, Timestamp::UNIX_EPOCH)
+            ..Report::new(&plan, &"shop".parse().unwrap(), id, Timestamp::UNIX_EPOCH)
         }
     }
 

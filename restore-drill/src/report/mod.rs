@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
 use crate::plan::Plan;
+use crate::setup::Worst;
 use crate::snapshot::Snapshot;
 
 pub mod baseline;
@@ -56,10 +57,17 @@ pub struct Report {
     pub exit_code: u8,
     /// The reasons, worst first; empty if it passed.
     pub reasons: Vec<String>,
-    /// Data loss: from the snapshot's point to the beginning of the drill.
+    /// Data loss: from the newest state that can be restored to the beginning of the drill; of a dump, from
+    /// its point.
     pub rpo: Measure,
+    /// The longest time without a new dump of the tenant, as far as dumps are stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo_worst: Option<Worst>,
     /// Time to recover: from the beginning of the drill to the last check.
     pub rto: Measure,
+    /// The number that the random choice of the point follows from: with it, the drill can be repeated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
     /// The restored snapshot; absent if none was found.
     pub snapshot: Option<Snapshot>,
     /// How much of a whole drill was exercised.
@@ -93,7 +101,7 @@ pub struct Report {
 
 impl Report {
     /// The report of a drill that begins now.
-    pub fn new(plan: &Plan, drill: String, begun: Timestamp) -> Report {
+    pub fn new(plan: &Plan, tenant: &TenantName, drill: String, begun: Timestamp) -> Report {
         let objective = |objective: Option<_>| Measure { objective_ms: objective.map(ms), measured_ms: None };
         Report {
             schema: SCHEMA.to_owned(),
@@ -101,14 +109,16 @@ impl Report {
             drill,
             written_by: format!("restore-drill {}", env!("CARGO_PKG_VERSION")),
             plan: plan.file.display().to_string(),
-            tenant: plan.tenant.clone(),
+            tenant: tenant.clone(),
             begun,
             ended: begun,
             verdict: Verdict::CouldNotRun,
             exit_code: Verdict::CouldNotRun.exit_code(),
             reasons: Vec::new(),
             rpo: objective(plan.rpo),
+            rpo_worst: None,
             rto: objective(plan.rto),
+            seed: None,
             snapshot: None,
             coverage: Coverage::default(),
             stages: Vec::new(),

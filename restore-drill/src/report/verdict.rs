@@ -33,6 +33,17 @@ impl Verdict {
         }
     }
 
+    /// The worse one: of several drills, or of a drill and of what became of its report.
+    pub fn worst(self, other: Verdict) -> Verdict {
+        let rank = |verdict| match verdict {
+            Verdict::Passed => 0,
+            Verdict::MissedObjective => 1,
+            Verdict::CouldNotRun => 2,
+            Verdict::Failed => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+
     /// The words in the first line of a report.
     pub fn words(self) -> &'static str {
         match self {

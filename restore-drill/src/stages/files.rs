@@ -1,11 +1,13 @@
 //! Compares every file that the restored database names with the database.
 
+use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::Result;
 use lifeboat::names::bytes_text;
 use lifeboat::postgres::session::column;
 
 use crate::drill::stage::Stage;
 use crate::place::{DATABASE, Room};
+use crate::plan::accept::Acceptance;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 use crate::report::integrity::Integrity;
@@ -21,6 +23,8 @@ pub struct Files<'a> {
     pub room: &'a Room,
     /// Says which files the backup does not contain.
     pub snapshot: &'a Snapshot,
+    /// How many missing files the plan accepts.
+    pub accepted: Option<&'a Acceptance>,
 }
 
 impl Stage for Files<'_> {
@@ -28,7 +32,7 @@ impl Stage for Files<'_> {
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
-        let Files { room, snapshot } = self;
+        let Files { room, snapshot, accepted } = self;
         unforce(room).await?;
         let mut found = Integrity::default();
         let mut session = room.connect(DATABASE).await?;
@@ -37,7 +41,7 @@ impl Stage for Files<'_> {
         let size: i64 = column(&session.row("read the size of the restored database", size).await?, 0)?;
         found.database_bytes = size.max(0).cast_unsigned();
         session.close().await;
-        report.findings.extend(findings(&found, snapshot));
+        report.findings.extend(findings(&found, snapshot, accepted, clock::now()));
         let mut note =
             format!("{} of {} files right ({})", found.files_right, found.files, bytes_text(found.bytes));
         if found.empty_absent > 0 {
@@ -51,26 +55,22 @@ impl Stage for Files<'_> {
     }
 }
 
-fn findings(found: &Integrity, snapshot: &Snapshot) -> Vec<Finding> {
-    let mut all: Vec<Finding> = [
-        (found.missing, "referenced files are missing"),
+fn findings(
+    found: &Integrity,
+    snapshot: &Snapshot,
+    accepted: Option<&Acceptance>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut all = missing(found, accepted, now);
+    for (count, what) in [
         (found.wrong_size, "files do not have the size that the database says"),
         (found.wrong_content, "files have content that does not match their name (SHA-1)"),
         (found.unreadable, "files could not be read"),
         (found.bad_names, "attachments name a file with a name that Odoo never gives"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| Finding::new(FILES, State::Failed, format!("{count} {what}")))
-    .collect();
-    // A document that is lost is lost, also if the backup said so.
-    if found.missing_known > 0 {
-        let what = format!(
-            "{} referenced files are missing: the backup did not contain them, since they were already lost \
-             or unreadable on the source",
-            found.missing_known
-        );
-        all.push(Finding::new(FILES, State::Failed, what));
+    ] {
+        if count > 0 {
+            all.push(Finding::new(FILES, State::Failed, format!("{count} {what}")));
+        }
     }
     if found.elsewhere > 0 {
         let what = format!("{} files are in an object store, which is not backed up", found.elsewhere);
@@ -86,6 +86,34 @@ fn findings(found: &Integrity, snapshot: &Snapshot) -> Vec<Finding> {
     all
 }
 
+/// A document that is lost is lost, also if the backup said so: only a person may accept it.
+fn missing(found: &Integrity, accepted: Option<&Acceptance>, now: Timestamp) -> Vec<Finding> {
+    let count = found.missing + found.missing_known;
+    if count == 0 {
+        return Vec::new();
+    }
+    let mut what = format!("{count} referenced files are missing");
+    if found.missing_known > 0 {
+        let known = found.missing_known;
+        what.push_str(&format!(
+            "; of {known} of them the backup says that they were lost or unreadable on the source"
+        ));
+    }
+    let state = match accepted.map(|known| (known, known.refuses(count, now))) {
+        None => State::Failed,
+        Some((_, Some(why))) => {
+            what.push_str(&format!(" ({why})"));
+            State::Failed
+        }
+        Some((known, None)) => {
+            let (max, day, why) = (known.max, known.last_day(), &known.reason);
+            what.push_str(&format!(": accepted (at most {max}, until {day}): {why}"));
+            State::Done
+        }
+    };
+    vec![Finding::new(FILES, state, what)]
+}
+
 /// FORCE ROW LEVEL SECURITY hides a table's rows from its owner too, and all checks run as the owner. The
 /// room is removed at the end, so this switches it off; that changes the catalog only.
 async fn unforce(room: &Room) -> Result<()> {
@@ -99,4 +127,24 @@ async fn unforce(room: &Room) -> Result<()> {
     }
     superuser.close().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_files_fail_whoever_lost_them_unless_a_person_accepts_so_many() {
+        let found = Integrity { files: 9, missing: 1, missing_known: 2, ..Integrity::default() };
+        let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        let until: Timestamp = "2027-01-31T23:59:59Z".parse().unwrap();
+        let known = |max| Acceptance { check: FILES.into(), max, reason: "shredded".into(), until };
+        let of = |accepted: Option<&Acceptance>| missing(&found, accepted, now).remove(0);
+        assert_eq!(of(None).state, State::Failed);
+        assert!(of(None).what.starts_with("3 referenced files are missing; of 2 of them"), "{:?}", of(None));
+        assert_eq!(of(Some(&known(2))).state, State::Failed);
+        assert_eq!(of(Some(&known(3))).state, State::Done);
+        assert!(of(Some(&known(3))).what.contains("accepted (at most 3, until 2027-01-31): shredded"));
+        assert!(missing(&Integrity { files: 9, ..Integrity::default() }, None, now).is_empty());
+    }
 }

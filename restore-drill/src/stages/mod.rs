@@ -54,10 +54,11 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     if drill.stage(restore).await.is_none() {
         return;
     }
-    if let Some(point) = setup.plan.counters.as_deref() {
+    if let Some(point) = setup.counters.as_deref() {
         drill.stage(counters::Compared { room, point }).await;
     }
-    drill.stage(files::Files { room, snapshot: &chosen.snapshot }).await;
+    let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
+    drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();

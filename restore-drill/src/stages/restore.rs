@@ -16,7 +16,7 @@ use crate::report::Report;
 use crate::report::baseline::Baseline;
 use crate::report::finding::{Finding, State};
 use crate::setup::Setup;
-use crate::snapshot::{Snapshot, WalPoint};
+use crate::snapshot::{Replay, Snapshot};
 use crate::{process, say};
 
 /// The part of a drill that the restore itself exercises.
@@ -92,16 +92,18 @@ fn command(order: &Restore<'_>) -> Command {
     if !plan.config.as_os_str().is_empty() {
         command.arg("--config").arg(&plan.config);
     }
-    command.args(["restore", "--tenant", plan.tenant.as_str()]);
+    command.args(["restore", "--tenant", order.setup.tenant.as_str()]);
     match order.snapshot.replayed_to {
         // As a rollback does: which base backup leads there, the restore decides.
-        Some(WalPoint { lsn, timeline }) => {
+        Some(Replay::Lsn { lsn, timeline }) => {
             command.args(["--to-lsn".to_owned(), lsn.to_string()]);
             command.args(["--timeline".to_owned(), TimelineId(timeline).in_names()])
         }
+        Some(Replay::Time(time)) => command.args(["--to-time", &time.to_string()]),
+        Some(Replay::Latest) => command.args(["--to", "latest"]),
         None => command.args(["--snapshot", order.snapshot.id.as_str()]),
     };
-    for identity in &plan.identities {
+    for identity in &order.setup.identities {
         command.arg("--identity").arg(identity);
     }
     command.args(["--as", DATABASE]).arg("--data-dir").arg(&room.data_dir);

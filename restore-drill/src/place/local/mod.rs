@@ -10,10 +10,9 @@ use lifeboat::postgres::{PostgresOptions, Tools};
 
 use crate::drill::stage::{Drill, PROVISION, Stage, Stop, TEAR_DOWN};
 use crate::place::Place;
-use crate::plan::Plan;
 use crate::report::Report;
 use crate::report::finding::one_line;
-use crate::setup::Chosen;
+use crate::setup::{Chosen, Setup};
 use crate::snapshot::Snapshot;
 use crate::stages;
 use crate::{say, vault};
@@ -36,7 +35,7 @@ impl Place for Local {
         Box::pin(async move {
             let plan = &drill.setup.plan;
             let dir = plan.scratch_dir.join(format!("{PREFIX}{}", drill.report.drill));
-            let provision = Provision { plan, dir: &dir, snapshot: &chosen.snapshot };
+            let provision = Provision { setup: drill.setup, dir: &dir, snapshot: &chosen.snapshot };
             let Some(scratch) = drill.stage(provision).await else { return };
             stages::inside(drill, scratch.room(), chosen).await;
             let keep = plan.keep;
@@ -47,7 +46,7 @@ impl Place for Local {
 
 /// Makes the room, with the snapshot's version of PostgreSQL.
 struct Provision<'a> {
-    plan: &'a Plan,
+    setup: &'a Setup,
     dir: &'a Path,
     snapshot: &'a Snapshot,
 }
@@ -58,7 +57,8 @@ impl Stage for Provision<'_> {
     type Output = Scratch;
 
     async fn run(self, _: &mut Report) -> Result<(Scratch, String)> {
-        let Provision { plan, dir, snapshot } = self;
+        let Provision { setup, dir, snapshot } = self;
+        let plan = &setup.plan;
         for left in sweep::sweep(&plan.scratch_dir, PREFIX).await? {
             match left {
                 Ok(dir) => say::line(&format!("  removed {}, which a killed drill had left", dir.display())),
@@ -68,7 +68,7 @@ impl Stage for Provision<'_> {
         let where_to_look =
             PostgresOptions { bin_dir: plan.postgres_bin_dir.clone(), ..PostgresOptions::default() };
         let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
-        let secrets = [vault::secrets(&plan.config), plan.identities.clone()].concat();
+        let secrets = [vault::secrets(&plan.config), setup.identities.clone()].concat();
         let scratch = Scratch::start(dir, &tools.dir, &secrets).await?;
         Ok((scratch, format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display())))
     }
