@@ -114,10 +114,10 @@ impl Starting {
         loop {
             if let Ok(Some(status)) = self.child.ended() {
                 if let Some(126 | 127) = status.code() {
-                    let what = "Odoo's command cannot be run";
+                    let what = "odoo.command of the plan cannot be run";
                     return Err(Error::new(Kind::NotFound, what)
                         .because(self.log.cause())
-                        .next("correct odoo.command in the plan"));
+                        .next("correct it in the plan"));
                 }
                 return Ok(Err(format!("Odoo ended with {}", status_text(status))));
             }
