@@ -7,8 +7,8 @@
 //! automations, scheduled actions) cannot.
 //!
 //! **What is counted**: the kernel counts connections that find no route. Name servers are replaced by an
-//! address without a route, so that a look-up counts, too. Names that neutralizing itself writes into the copy
-//! (`mail.invalid`) lead to this machine, where nothing listens.
+//! address without a route, so that a look-up counts, too. Names that neutralizing itself writes into the
+//! copy (`mail.invalid`) lead to this machine, where nothing listens.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;

@@ -51,7 +51,7 @@ pub(super) async fn whole(request: reqwest::RequestBuilder, url: &OdooUrl) -> Re
     Ok(Reply { status: answer.status().as_u16(), headers: answer.headers().clone(), body })
 }
 
-/// The same for a call whose answer has status 200 or is none.
+/// The same for a call: any status but success is an error.
 pub(super) async fn whole_of_success(request: reqwest::RequestBuilder, url: &OdooUrl) -> Result<Vec<u8>> {
     let reply = whole(request, url).await?;
     match reply.status {
