@@ -69,6 +69,11 @@ impl Supervised {
         Ok(Supervised { child, group })
     }
 
+    /// Its process number, until it was waited for.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The pipe to its standard input; once.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()

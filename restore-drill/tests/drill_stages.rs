@@ -131,11 +131,13 @@ async fn a_good_snapshot_passes_and_nothing_stays_behind() {
         "provision",
         "restore",
         "before",
-        "silent",
+        "neutralized",
         "files",
         "indexes",
         "checks",
         "odoo",
+        "transactions",
+        "silence",
         "tear down",
     ];
     assert_eq!(statuses(&report), names.map(|name| (name, State::Done)));
@@ -195,10 +197,11 @@ async fn a_restore_that_could_not_is_told_from_an_archive_that_is_damaged() {
         assert!(report.reasons[0].contains(&format!("exit code {code}")), "{:?}", report.reasons);
         assert!(report.reasons[0].contains("no luck"), "{:?}", report.reasons);
         assert_eq!(
-            statuses(&report)[3..9],
-            ["before", "silent", "files", "indexes", "checks", "odoo"].map(|name| (name, State::NotRun))
+            statuses(&report)[3..11],
+            ["before", "neutralized", "files", "indexes", "checks", "odoo", "transactions", "silence"]
+                .map(|name| (name, State::NotRun))
         );
-        assert_eq!(statuses(&report)[9], ("tear down", State::Done));
+        assert_eq!(statuses(&report)[11], ("tear down", State::Done));
         assert_eq!(report.rto.measured_ms, None);
         assert_eq!(left_in(&case.scratch), Vec::<PathBuf>::new());
     }

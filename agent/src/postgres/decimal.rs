@@ -45,6 +45,30 @@ impl Decimal {
         self.0.checked_add(other.0).map(Decimal)
     }
 
+    /// The product, rounded half away from zero at the last place that is kept, unless it is too large.
+    pub fn times(self, other: Decimal) -> Option<Decimal> {
+        Some(Decimal(nearest(self.0.checked_mul(other.0)?, ONE)))
+    }
+
+    /// The quotient, rounded in the same way; `None` also for a division by zero.
+    pub fn over(self, other: Decimal) -> Option<Decimal> {
+        if other.0 == 0 {
+            return None;
+        }
+        let sign = other.0.signum();
+        Some(Decimal(nearest(self.0.checked_mul(ONE)?.checked_mul(sign)?, other.0.checked_mul(sign)?)))
+    }
+
+    /// The nearest multiple of `step`, half away from zero; itself where the step is not positive.
+    pub fn rounded(self, step: Decimal) -> Decimal {
+        if step.0 <= 0 { self } else { Decimal(nearest(self.0, step.0) * step.0) }
+    }
+
+    /// Its distance from zero.
+    pub fn size(self) -> Decimal {
+        Decimal(self.0.abs())
+    }
+
     /// The nearest floating-point number, for comparisons of size alone.
     pub fn about(self) -> f64 {
         self.0 as f64 / ONE as f64
@@ -73,6 +97,12 @@ impl Decimal {
         }
         Ok(Decimal(if sign == NEGATIVE { -value } else { value }))
     }
+}
+
+/// `value / by`, rounded half away from zero; `by` is positive.
+fn nearest(value: i128, by: i128) -> i128 {
+    let (whole, rest) = (value / by, value % by);
+    if 2 * rest.abs() >= by { whole + value.signum() } else { whole }
 }
 
 /// `digit * 10^zeros`, if that is a whole number and fits.
@@ -141,6 +171,18 @@ mod tests {
         let head = [digits.len() as u16, weight as u16, sign, 2];
         let words = head.iter().chain(digits);
         Decimal::of_binary(&words.flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn taxes_round_half_up_and_not_as_binary_floats_do() {
+        let of = |text: &str| text.parse::<Decimal>().unwrap();
+        let cent = of("0.01");
+        let tax = of("95.70").times(of("15")).unwrap().over(of("100")).unwrap();
+        assert_eq!((tax.to_string(), tax.rounded(cent).to_string()), ("14.355".into(), "14.36".into()));
+        assert_eq!(of("-14.355").rounded(cent), of("-14.36"));
+        assert_eq!(of("121").over(of("1.21")), Some(of("100")));
+        assert_eq!((of("1").over(of("-3")).unwrap().rounded(cent), of("-2").size()), (of("-0.33"), of("2")));
+        assert_eq!((of("1").over(Decimal::ZERO), of("7").rounded(of("0.05"))), (None, of("7")));
     }
 
     #[test]

@@ -50,6 +50,12 @@ Plan, a TOML file (paths are relative to it):
   dir = \"/var/tmp\"       # for the restored data; other users must be able to
                          # enter it
   keep = false           # whether the restored data stays
+  [odoo]                 # optional; without it nothing is traded on the copy
+  # of the tenant's release; it must become Odoo itself, with exec
+  command = [\"/opt/odoo/odoo-bin\"]
+  addons_path = [\"/opt/odoo/addons\", \"/srv/modules\"]   # optional
+  boot_timeout = \"3m\"    # until it answers
+  transactions = true    # make orders, invoices and payments
   [lifeboat]             # optional; the default is the one beside
                          # restore-drill, then the one on the PATH
   program = \"/usr/bin/lifeboat\"";

@@ -16,6 +16,8 @@ use crate::setup::Chosen;
 
 pub mod local;
 
+use local::account::Account;
+
 /// The superuser of the private cluster. Only the user that runs the drill may connect as it.
 pub const SUPERUSER: &str = "postgres";
 /// The role that owns the restored tenant and runs the checks. It has no other rights.
@@ -40,6 +42,8 @@ pub struct Room {
     pub data_dir: PathBuf,
     /// PostgreSQL's programs in the server's version.
     pub bin_dir: PathBuf,
+    /// Who runs the programs of the place.
+    pub(crate) account: Account,
 }
 
 impl Room {

@@ -15,9 +15,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub mod accept;
+pub mod odoo;
 pub mod target;
 
 use accept::{Acceptance, end_of_day};
+use odoo::{OdooPlan, RawOdoo};
 use target::Goal;
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -62,6 +64,8 @@ pub struct Plan {
     pub scratch_dir: PathBuf,
     /// Whether the scratch directory is kept, so that somebody can examine it.
     pub keep: bool,
+    /// The Odoo of the tenant's release; if `None`, nothing is traded.
+    pub odoo: Option<OdooPlan>,
     /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
 }
@@ -85,6 +89,7 @@ impl Plan {
             postgres_bin_dir: None,
             scratch_dir: SCRATCH_DIR.into(),
             keep: false,
+            odoo: None,
             lifeboat: None,
         }
     }
@@ -125,6 +130,7 @@ struct Raw {
     postgres: RawPostgres,
     #[serde(default)]
     scratch: RawScratch,
+    odoo: Option<RawOdoo>,
     #[serde(default)]
     lifeboat: RawLifeboat,
 }
@@ -211,6 +217,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         postgres_bin_dir: raw.postgres.bin_dir.map(place).transpose()?,
         scratch_dir: raw.scratch.dir.map(place).transpose()?.unwrap_or_else(|| SCRATCH_DIR.into()),
         keep: raw.scratch.keep,
+        odoo: raw.odoo.map(|raw| raw.read(&source)).transpose()?,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
     })
 }
@@ -376,7 +383,9 @@ mod tests {
     const WHOLE: &str = "config = \"lifeboat.toml\"\ntenant = \"shop\"\n\
         snapshot = \"20261120T015812Z-dump-4f3a9c1e\"\n\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n\n\
         [checks]\nextra_dir = \"/etc/checks\"\ntimeout = \"90s\"\n\n[postgres]\nbin_dir = \"pg/bin\"\n\n\
-        [scratch]\ndir = \"../scratch\"\nkeep = true\n\n[lifeboat]\nprogram = \"/usr/bin/lifeboat\"\n";
+        [scratch]\ndir = \"../scratch\"\nkeep = true\n\n[lifeboat]\nprogram = \"/usr/bin/lifeboat\"\n\n\
+        [odoo]\ncommand = [\"odoo/odoo-bin\", \"-x\"]\naddons_path = [\"addons\", \"/srv/own\"]\n\
+        boot_timeout = \"5m\"\ntransactions = false\n";
 
     fn of(text: &str) -> Result<Plan> {
         parse(Path::new("/plans/shop.toml"), text)
@@ -393,12 +402,16 @@ mod tests {
         assert_eq!(plan.checks_extra_dir.as_deref(), Some(Path::new("/etc/checks")));
         assert!(plan.keep && matches!(plan.goal, Goal::Dump(_)) && plan.lifeboat.is_some());
         assert_eq!(plan.only_tenant().unwrap().as_str(), "shop");
+        let odoo = plan.odoo.unwrap();
+        assert_eq!(odoo.command, ["/plans/odoo/odoo-bin", "-x"]);
+        assert_eq!(odoo.addons_path, [Path::new("/plans/addons"), Path::new("/srv/own")]);
+        assert_eq!((odoo.boot_timeout, odoo.transactions), (Duration::from_secs(300), false));
     }
 
     #[test]
     fn two_keys_are_enough() {
         let plan = of("config = \"/etc/lifeboat.toml\"\ntenant = \"shop\"\n").unwrap();
-        assert_eq!((plan.rpo, plan.rto, plan.keep), (None, None, false));
+        assert_eq!((plan.rpo, plan.rto, plan.keep, &plan.odoo), (None, None, false, &None));
         assert_eq!(plan.scratch_dir, Path::new(SCRATCH_DIR));
         assert_eq!((&plan.goal, plan.sample, plan.parallel), (&Goal::NewestDump, None, 2));
         let many = of(
@@ -445,6 +458,13 @@ mod tests {
             ("90s", "9d", "line 11: checks.timeout: \"9d\" is not between 1s and 1d"),
             ("24h", "99999999999999999999h", "line 6: objective.rpo: "),
             ("20261120T015812Z-dump-4f3a9c1e", "latest", "line 3: snapshot: snapshot ID \"latest\""),
+            ("[\"odoo/odoo-bin\", \"-x\"]", "[]", "line 24: odoo.command: it is empty"),
+            ("[\"odoo/odoo-bin\", \"-x\"]", "\"odoo-bin\"", "line 24: odoo.command: invalid type"),
+            ("\"-x\"", "\"\"", "line 24: odoo.command: a word of it is empty"),
+            ("\"addons\", ", "\"a,b\", ", "line 25: odoo.addons_path: Odoo takes no comma"),
+            ("5m", "0m", "line 26: odoo.boot_timeout: \"0m\" is not between"),
+            ("boot_timeout", "boot_limit", "line 26: odoo.boot_limit: unknown field"),
+            ("transactions = false", "transactions = 1", "line 27: odoo.transactions: invalid type"),
             ("keep = true", "keep = \"yes\"", "line 18: scratch.keep: invalid type"),
             ("\"pg/bin\"", "\"\"", "line 14: postgres.bin_dir: the path is empty"),
             ("tenant = \"shop\"", "tenant = shop", "line 2: tenant: "),

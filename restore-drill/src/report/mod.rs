@@ -20,11 +20,13 @@ pub mod finding;
 pub mod integrity;
 pub mod markdown;
 pub mod publish;
+pub mod traded;
 pub mod verdict;
 
 use baseline::Baseline;
 use finding::{Coverage, Finding, State};
 use integrity::Integrity;
+use traded::{Step, Traffic};
 use verdict::{Measure, Verdict, ms};
 
 /// The name of this schema.
@@ -90,6 +92,12 @@ pub struct Report {
     pub checks: Vec<Outcome>,
     /// The number of checks by outcome.
     pub summary: Summary,
+    /// The steps of the business transactions.
+    #[serde(default)]
+    pub transactions: Vec<Step>,
+    /// What Odoo sent; absent if it was not isolated, or not started.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
     /// The unchanged output of `lifeboat restore --json`.
     pub restore_answer: Option<Value>,
     /// The scratch directory, if it is kept.
@@ -129,6 +137,8 @@ impl Report {
             integrity: None,
             checks: Vec::new(),
             summary: Summary::default(),
+            transactions: Vec::new(),
+            traffic: None,
             restore_answer: None,
             kept: None,
             stored: None,

@@ -16,35 +16,41 @@ pub mod choose;
 pub mod counters;
 pub mod files;
 pub mod indexes;
+pub mod neutralized;
 pub mod odoo;
 pub mod restore;
-pub mod silent;
+pub mod silence;
+pub mod transactions;
 
 /// The stages of every drill, in their order.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 12] = [
     choose::Choose::NAME,
     PROVISION,
     restore::Restore::NAME,
     before::Before::NAME,
-    silent::Silent::NAME,
+    neutralized::Neutralized::NAME,
     files::Files::NAME,
     indexes::Indexes::NAME,
     checks::Checks::NAME,
     odoo::Odoo::NAME,
+    transactions::Transactions::NAME,
+    silence::Silence::NAME,
     TEAR_DOWN,
 ];
 
 /// The parts of a whole drill: what of them was not exercised lowers the coverage.
-pub const PARTS: [&str; 9] = [
+pub const PARTS: [&str; 11] = [
     restore::ARCHIVE,
     restore::BASELINE,
     before::BEFORE,
-    silent::NEUTRALIZED,
+    neutralized::NEUTRALIZED,
     files::FILES,
     indexes::INDEXES,
     checks::HARD,
     checks::BASE,
-    odoo::TRANSACTIONS,
+    odoo::ODOO,
+    transactions::TRANSACTIONS,
+    silence::SILENCE,
 ];
 
 /// The stages inside a place that is provisioned: each needs what the one before gave.
@@ -58,11 +64,18 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
         drill.stage(counters::Compared { room, point }).await;
     }
     drill.stage(before::Before { setup, room, chosen, cancel }).await;
-    drill.stage(silent::Silent { room }).await;
+    drill.stage(neutralized::Neutralized { room }).await;
     let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
     drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();
-    drill.stage(odoo::Odoo).await;
+    let plan = setup.plan.odoo.as_ref();
+    let mut odoo = drill.stage(odoo::Odoo { room, plan, cancel }).await.flatten();
+    let wanted = plan.is_none_or(|plan| plan.transactions);
+    drill.stage(transactions::Transactions { odoo: odoo.as_deref_mut(), wanted }).await;
+    drill.stage(silence::Silence { odoo: odoo.as_deref_mut() }).await;
+    if let Some(odoo) = odoo {
+        odoo.stop().await;
+    }
 }

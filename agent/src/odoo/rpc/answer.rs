@@ -48,7 +48,7 @@ pub fn decode(body: &[u8], id: u64) -> Result<Result<Value, Fault>, String> {
 }
 
 /// Text of others on one line, without control characters, and not too long.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let words: Vec<&str> =
         text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
     let whole = words.join(" ");

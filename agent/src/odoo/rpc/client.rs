@@ -1,22 +1,14 @@
 //! Calls.
 
-use std::time::Duration;
-
 use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::address::OdooUrl;
 use super::answer::decode;
 use super::failure::{Failure, Fault};
+use super::wire::{self, no_answer, whole_of_success};
 use crate::error::{Error, Kind, Result};
-
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long one call may take: Odoo's own limit for a request is two minutes.
-const CALL_LIMIT: Duration = Duration::from_secs(180);
-/// The largest answer. Most have a few kilobytes.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// Who calls, and which database.
 pub struct OdooLogin {
@@ -46,16 +38,7 @@ impl OdooClient {
     /// `Unreachable` without an answer; `Denied` for a wrong user or password; `NotFound` for a database that
     /// does not exist; `Interrupted`.
     pub async fn log_in(url: OdooUrl, login: OdooLogin, cancel: &CancellationToken) -> Result<OdooClient> {
-        let _ = rustls::crypto::ring::default_provider().install_default(); // a second one is the same
-        let mut builder = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .connect_timeout(CONNECT_LIMIT)
-            .timeout(CALL_LIMIT);
-        if !url.is_encrypted() {
-            builder = builder.no_proxy(); // the password would pass through it readable
-        }
-        let http =
-            builder.build().map_err(|e| Error::new(Kind::Internal, "cannot set up a client").because(e))?;
+        let http = wire::client(&url)?;
         let mut client = OdooClient {
             http,
             url,
@@ -157,7 +140,7 @@ impl OdooClient {
         });
         let request = self.http.post(self.url.endpoint()).header(CONTENT_TYPE, "application/json");
         let answer = tokio::select! {
-            answer = whole(request.body(body.to_string()), &self.url) => answer?,
+            answer = whole_of_success(request.body(body.to_string()), &self.url) => answer?,
             () = self.cancel.cancelled() => {
                 return Err(Failure::Unknown(Error::new(Kind::Interrupted, "stopped by a signal")));
             }
@@ -167,26 +150,4 @@ impl OdooClient {
             Err(why) => Err(no_answer(&self.url, "no whole answer").because(why).into()),
         }
     }
-}
-
-fn no_answer(url: &OdooUrl, what: &str) -> Error {
-    Error::new(Kind::Unreachable, format!("{what} from {url}"))
-}
-
-/// Sends it, and reads the answer to its end.
-async fn whole(request: reqwest::RequestBuilder, url: &OdooUrl) -> Result<Vec<u8>> {
-    let failed = |e: reqwest::Error| no_answer(url, "no answer").because(e.without_url());
-    let mut answer = request.send().await.map_err(failed)?;
-    if !answer.status().is_success() {
-        let status = answer.status().as_u16();
-        return Err(no_answer(url, &format!("HTTP {status}")));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_BYTES_MAX {
-            return Err(no_answer(url, &format!("more than {ANSWER_BYTES_MAX} bytes of answer")));
-        }
-    }
-    Ok(body)
 }

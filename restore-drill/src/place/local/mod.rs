@@ -17,7 +17,7 @@ use crate::snapshot::Snapshot;
 use crate::stages;
 use crate::{say, vault};
 
-mod account;
+pub(crate) mod account;
 pub mod server;
 pub mod sweep;
 

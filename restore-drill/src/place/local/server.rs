@@ -137,7 +137,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     let log_too = log_file.try_clone().map_err(|e| Error::file("open", &log, e))?;
     postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
     let server = process::spawn(&mut postgres)?;
-    let room = Room { socket_dir: run, data_dir: dir.join("data"), bin_dir: bin_dir.to_owned() };
+    let room = Room { socket_dir: run, data_dir: dir.join("data"), bin_dir: bin_dir.to_owned(), account };
     let mut scratch = Scratch { dir: dir.to_owned(), server, room, _lock: lock };
     let ready = match until_up(&mut scratch).await {
         Ok(()) => make_owner(&scratch.room).await,

@@ -16,13 +16,13 @@ pub const NEUTRALIZED: &str = "neutralized";
 const NAMED_MAX: usize = 20;
 
 /// Mail servers, schedules, payments and whatever else acts outside.
-pub struct Silent<'a> {
+pub struct Neutralized<'a> {
     /// Where the tenant is.
     pub room: &'a Room,
 }
 
-impl Stage for Silent<'_> {
-    const NAME: &'static str = "silent";
+impl Stage for Neutralized<'_> {
+    const NAME: &'static str = "neutralized";
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {

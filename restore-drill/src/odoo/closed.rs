@@ -1,0 +1,174 @@
+//! A program in a network namespace without a way out: it has a loopback interface and nothing else, so no
+//! packet can leave, whatever the program does.
+//!
+//! **How we still talk to it**: it inherits a listening socket of ours as descriptor 3, as systemd would pass
+//! it (`LISTEN_FDS`; Odoo accepts connections there). A socket stays in the namespace in which it was made.
+//! So native code could turn just this one against us; code in Odoo's own language (server actions,
+//! automations, scheduled actions) cannot.
+//!
+//! **What is counted**: the kernel counts connections that find no route. Name servers are replaced by an
+//! address without a route, so that a look-up counts, too. Names that neutralizing itself writes into the
+//! copy (`mail.invalid`) lead to this machine, where nothing listens.
+
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use lifeboat::disk;
+use lifeboat::error::{Error, Result};
+use tokio::process::Command;
+
+use crate::place::Room;
+use crate::place::local::account::Account;
+use crate::process;
+use crate::report::traded::Traffic;
+
+const PROBE_LIMIT: Duration = Duration::from_secs(30);
+const PROC_BYTES_MAX: u64 = 1024 * 1024;
+/// Address space, processes of the account, seconds of CPU; no core files with restored data.
+const LIMITS: [&str; 4] = ["--as=6442450944", "--nproc=4096", "--cpu=3600", "--core=0"];
+
+/// Closes the network; `$1` has the files that replace those of /etc. Sockets of name services are hidden:
+/// they would look up names outside.
+const CLOSE: &str = r#"set -e
+etc=$1; shift
+PATH=$PATH:/usr/sbin:/sbin
+ip link set lo up
+for file in hosts resolv.conf; do
+    [ ! -e "/etc/$file" ] || mount --bind "$etc/$file" "/etc/$file"
+done
+for socket in /run/systemd/resolve/io.systemd.Resolve /run/nscd/socket /var/run/nscd/socket \
+    /run/dbus/system_bus_socket; do
+    [ ! -e "$socket" ] || mount --bind "$etc/hosts" "$socket"
+done
+"#;
+/// Hands the socket on; `exec` keeps the process number, which must be that of the program.
+const HAND_ON: &str = r#"exec 3<&0 </dev/null
+LISTEN_PID=$$ LISTEN_FDS=1
+export LISTEN_PID LISTEN_FDS
+exec "$@"
+"#;
+const HOSTS: &str = "127.0.0.1 localhost mail.invalid webhook.invalid\n::1 localhost\n";
+/// 192.0.2.1 is for documentation (RFC 5737): nobody has it.
+const RESOLV: &str = "nameserver 192.0.2.1\noptions timeout:1 attempts:1\n";
+
+/// Whether programs get a namespace of their own.
+#[derive(Clone, Debug)]
+pub enum Network {
+    /// They do.
+    Closed {
+        /// The files that replace those of /etc.
+        etc: PathBuf,
+    },
+    /// They do not, because the kernel or the host refuses it.
+    Open {
+        /// The reason.
+        why: String,
+    },
+}
+
+impl Network {
+    /// Tries it out, with files in `dir`.
+    ///
+    /// # Errors
+    /// If the files cannot be written.
+    pub async fn probe(room: &Room, dir: &Path) -> Result<Network> {
+        disk::write_new_durable(&dir.join("hosts"), HOSTS.as_bytes())?;
+        disk::write_new_durable(&dir.join("resolv.conf"), RESOLV.as_bytes())?;
+        let mut command = unshare(room, &format!("{CLOSE}exec \"$@\""), dir);
+        Ok(match process::run(command.arg("true"), PROBE_LIMIT).await {
+            Ok(ended) if ended.is_success() => Network::Closed { etc: dir.to_owned() },
+            Ok(ended) => Network::Open { why: ended.last_words().replace('\n', " | ") },
+            Err(e) => Network::Open { why: e.what().to_owned() },
+        })
+    }
+
+    /// The command that starts a program as the account of the place, with limits, and with the listener as
+    /// descriptor 3. It is killed when the thread ends that starts it.
+    pub fn command(&self, room: &Room, words: &[String], listener: TcpListener) -> Command {
+        let mut command = match self {
+            Network::Closed { etc } => unshare(room, &format!("{CLOSE}{HAND_ON}"), etc),
+            Network::Open { .. } => {
+                let mut shell = process::command(Path::new("sh"));
+                shell.arg("-c").arg(HAND_ON).arg("sh");
+                shell
+            }
+        };
+        command.arg("setpriv");
+        if let Account::Other { uid, gid } = room.account {
+            command.args(["--reuid".to_owned(), uid.to_string(), "--regid".to_owned(), gid.to_string()]);
+            command.arg("--clear-groups");
+        }
+        command.args(["--no-new-privs", "--pdeathsig", "KILL", "--", "prlimit"]).args(LIMITS).arg("--");
+        command.args(words).stdin(Stdio::from(OwnedFd::from(listener)));
+        command
+    }
+}
+
+/// `sh -c SCRIPT sh ETC` in namespaces of its own. A user that is not root gets one of users, too, in which
+/// it is root.
+fn unshare(room: &Room, script: &str, etc: &Path) -> Command {
+    let mut command = process::command(Path::new("unshare"));
+    if room.account == Account::Own {
+        command.arg("--map-root-user");
+    }
+    command.args(["--net", "--mount", "--", "sh", "-c", script, "sh"]).arg(etc);
+    command
+}
+
+/// What the namespace of a process has sent until now.
+///
+/// # Errors
+/// If the kernel's files cannot be read.
+pub fn traffic(pid: u32) -> Result<Traffic> {
+    let read = |name: &str| disk::read_text(Path::new(&format!("/proc/{pid}/net/{name}")), PROC_BYTES_MAX);
+    let (dev, snmp, snmp6) = (read("dev")?, read("snmp")?, read("snmp6").unwrap_or_default());
+    parse(&dev, &snmp, &snmp6).ok_or_else(|| {
+        Error::new(lifeboat::error::Kind::Io, format!("the network counters of process {pid} are incomplete"))
+    })
+}
+
+fn parse(dev: &str, snmp: &str, snmp6: &str) -> Option<Traffic> {
+    let mut traffic = Traffic::default();
+    for line in dev.lines().skip(2) {
+        let (name, counters) = line.split_once(':')?;
+        traffic.interfaces.push(name.trim().to_owned());
+        if name.trim() != "lo" {
+            // 8 columns of what was received; then bytes and packets that were sent
+            traffic.packets_out += counters.split_whitespace().nth(9)?.parse::<u64>().ok()?;
+        }
+    }
+    let mut ip = snmp.lines().filter_map(|line| line.strip_prefix("Ip: "));
+    let (names, values) = (ip.next()?, ip.next()?);
+    let at = names.split_whitespace().position(|name| name == "OutNoRoutes")?;
+    traffic.attempts = values.split_whitespace().nth(at)?.parse().ok()?;
+    for line in snmp6.lines() {
+        if let Some(value) = line.strip_prefix("Ip6OutNoRoutes") {
+            traffic.attempts += value.trim().parse::<u64>().ok()?;
+        }
+    }
+    Some(traffic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEV: &str = "Inter-|   Receive                                                |  Transmit\n \
+        face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n    \
+        lo:     100       3    0    0    0     0          0         0      100       3    0    0    0     0       0          0\n";
+    const SNMP: &str =
+        "Ip: Forwarding OutRequests OutNoRoutes ReasmTimeout\nIp: 2 9 4 0\nIcmp: InMsgs\nIcmp: 0\n";
+
+    #[test]
+    fn loopback_is_no_way_out_and_every_other_interface_is() {
+        let found = parse(DEV, SNMP, "Ip6OutNoRoutes                  \t2\n").unwrap();
+        assert_eq!((found.interfaces, found.packets_out, found.attempts), (vec!["lo".to_owned()], 0, 6));
+        let more = format!("{DEV}  eth0: 1 2 0 0 0 0 0 0 500 7 0 0 0 0 0 0\n");
+        let found = parse(&more, SNMP, "").unwrap();
+        assert_eq!((found.interfaces.len(), found.packets_out, found.attempts), (2, 7, 4));
+        assert_eq!(parse(DEV, "Ip: A\n", ""), None);
+    }
+}
