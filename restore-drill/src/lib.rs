@@ -46,6 +46,7 @@
 pub mod catalogue;
 pub mod cli;
 pub mod drill;
+pub mod history;
 pub mod place;
 pub mod plan;
 pub mod process;

@@ -26,10 +26,11 @@ use crate::report::publish::Files;
 use crate::report::verdict::Verdict;
 use crate::setup::Setup;
 use crate::vault::Vault;
-use crate::{drill, say};
+use crate::{drill, history, say};
 
 mod arguments;
 mod completions;
+mod reports;
 
 use arguments::{Checks, Cli, Command, Rehearse, Run};
 
@@ -65,6 +66,10 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => arguments.print().map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::List(arguments) => read(reports::list(arguments)),
+        Command::Show(arguments) => read(reports::show(arguments)),
+        Command::Compare(arguments) => read(reports::compared(arguments)),
+        Command::Report(arguments) => read(reports::export(arguments)),
         Command::Rehearse(arguments) => rehearse(arguments),
         Command::Run(arguments) => run(arguments),
     };
@@ -140,6 +145,15 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?.block_on(work)
 }
 
+/// A command that only reads; its exit code is 4 where it could not.
+fn read(work: impl Future<Output = Result<()>>) -> Result<u8, (Error, u8)> {
+    let code = |e: Error| match e.kind() {
+        Kind::Usage | Kind::Config => (e, USAGE),
+        _ => (e, Verdict::CouldNotRun.exit_code()),
+    };
+    block_on(work).map(|()| 0).map_err(code)
+}
+
 fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let mut plan = plan::load(&arguments.plan).map_err(|e| (e, USAGE))?;
     plan.keep |= arguments.keep;
@@ -162,11 +176,13 @@ async fn drill(setup: &Setup, report_dir: Option<&Path>, json: bool) -> Result<u
     };
     let mut report = drill::run(setup, &Local, chosen, &cancel).await;
     let vault = vault.as_ref();
+    if let Some(vault) = vault {
+        history::complete(&mut report, vault).await;
+    }
     let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
     let stored = store(&report.drill, &files, vault, report_dir).await;
     if json {
-        let text = String::from_utf8_lossy(&files.json);
-        answer(&text)?;
+        answer(&format!("{:#}\n", json!(report)))?;
     }
     match stored {
         Ok(()) => Ok(report.exit_code),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use lifeboat::archive::digest::Sha256;
 use lifeboat::config::units;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
@@ -30,6 +31,14 @@ const SCRATCH_DIR: &str = "/var/tmp";
 pub struct Plan {
     /// The plan's own file, absolute.
     pub file: PathBuf,
+    /// The digest of its content; `None` if there is no file.
+    pub sha256: Option<Sha256>,
+    /// Who approved the drill, for the report.
+    pub approved_by: Option<String>,
+    /// Who must act on findings, for the report.
+    pub owner: Option<String>,
+    /// In which time, for the report.
+    pub due: Option<Duration>,
     /// The `lifeboat.toml` of a restore host: names the repository and the identity.
     pub config: PathBuf,
     /// The tenant whose snapshot is restored.
@@ -65,6 +74,10 @@ impl Plan {
     pub fn of(config: PathBuf, tenant: TenantName) -> Plan {
         Plan {
             file: PathBuf::new(),
+            sha256: None,
+            approved_by: None,
+            owner: None,
+            due: None,
             config,
             tenant,
             snapshot: None,
@@ -89,6 +102,9 @@ struct Raw {
     config: Spanned<String>,
     tenant: Spanned<String>,
     snapshot: Option<Spanned<String>>,
+    approved_by: Option<String>,
+    owner: Option<String>,
+    due: Option<Spanned<String>>,
     #[serde(default)]
     objective: RawObjective,
     #[serde(default)]
@@ -165,6 +181,10 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     let place = |value: Spanned<String>| source.path(value);
     Ok(Plan {
         file: path.to_owned(),
+        sha256: Some(Sha256::of(text.as_bytes())),
+        approved_by: raw.approved_by,
+        owner: raw.owner,
+        due: raw.due.map(|value| source.duration(value)).transpose()?,
         config: place(raw.config)?,
         tenant: source.name(raw.tenant)?,
         snapshot: raw.snapshot.map(|value| source.name(value)).transpose()?,

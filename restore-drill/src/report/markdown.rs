@@ -7,7 +7,7 @@ use lifeboat::clock;
 use lifeboat::names::bytes_text;
 
 use super::finding::State;
-use super::verdict::{Measure, Verdict, span};
+use super::verdict::{Measure, span};
 use super::{Report, Tally};
 use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
@@ -31,17 +31,7 @@ pub fn render(report: &Report) -> String {
 fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     let tenant = plain(report.tenant.as_str());
     writeln!(out, "# Restore drill {}: tenant {tenant}\n", report.verdict.words())?;
-    let meaning = match report.verdict {
-        Verdict::Passed => {
-            "The snapshot was restored, everything that was checked is right, and the objectives were met."
-        }
-        Verdict::Failed => "Restored data is missing, damaged or contradictory, or the archive is damaged.",
-        Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
-        Verdict::CouldNotRun => {
-            "A part of the validation was not done, so the drill says nothing about the snapshot."
-        }
-    };
-    writeln!(out, "{meaning}\n")?;
+    writeln!(out, "{} of a recovery were exercised. {}\n", report.coverage.text(), report.verdict.meaning())?;
     match report.summary.hard.accepted {
         0 => {}
         1 => writeln!(out, "One hard check found violations that the plan accepts: see below.\n")?,
@@ -51,7 +41,9 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "- {}", plain(reason))?;
     }
     if !report.reasons.is_empty() {
-        writeln!(out)?;
+        let owner = plain(report.owner.as_deref().unwrap_or("nobody is named in the plan"));
+        let due = report.due.map_or_else(String::new, |due| format!(", due {}", due.strftime("%Y-%m-%d")));
+        writeln!(out, "\nOwner: {owner}{due}. Retest: {}\n", code(&report.retest()))?;
     }
     writeln!(out, "| | |\n|---|---|")?;
     writeln!(out, "| drill | {} |", report.drill)?;
@@ -73,7 +65,17 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
     }
     writeln!(out, "| plan | {} |", plain(&report.plan))?;
-    writeln!(out, "| program | {} |", plain(&report.written_by))?;
+    let commit = report.commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"));
+    writeln!(out, "| program | {}{} |", plain(&report.written_by), plain(&commit))?;
+    for (what, who) in [("run by", &report.run_by), ("approved by", &report.approved_by)] {
+        writeln!(out, "| {what} | {} |", plain(who.as_deref().unwrap_or("not recorded")))?;
+    }
+    for one in &report.manifests {
+        writeln!(out, "| manifest of {} | SHA-256 {} |", one.id, one.manifest_sha256)?;
+    }
+    if let Some(previous) = &report.previous {
+        writeln!(out, "| report before | {}, SHA-256 {} |", plain(&previous.drill), previous.sha256)?;
+    }
     match &report.kept {
         Some(dir) => writeln!(out, "| restored data | **kept** in {} |", plain(dir)),
         None => Ok(()),
@@ -312,6 +314,7 @@ mod tests {
     use crate::plan::Plan;
     use crate::report::finding::{Coverage, Finding};
     use crate::report::integrity::Integrity;
+    use crate::report::verdict::Verdict;
     use crate::report::{StageRecord, Summary};
     use lifeboat::clock::Timestamp;
 
@@ -322,6 +325,7 @@ mod tests {
             severity,
             title: format!("rule {id} of a_b | c"),
             reason: "Because <b>it</b> matters.".into(),
+            sql: "SELECT 1".into(),
             status,
             violations: Some(2),
             samples: vec!["12 `S00012`\n# not a heading".into()],
@@ -340,6 +344,7 @@ mod tests {
             ms: 1_500,
             note: note.into(),
             in_rto: name != "tear down",
+            exercised: state == State::Done,
         };
         let mut plan = Plan::of("/etc/lifeboat.toml".into(), "shop".parse().unwrap());
         plan.file = "/plans/shop.toml".into();
