@@ -94,7 +94,7 @@ fn test_results_count_nothing_as_passed_that_did_not_pass() {
     assert!(!hostile.contains("<script") && !hostile.contains("]]>"), "{hostile}");
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("junit.xml");
-    std::fs::write(&path, &hostile).unwrap();
+    lifeboat::disk::write_new_durable(&path, hostile.as_bytes()).unwrap();
     let parser = "import sys, xml.dom.minidom as m; m.parse(sys.argv[1])";
     match std::process::Command::new("python3").args(["-c", parser]).arg(&path).output() {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),

@@ -112,7 +112,8 @@ pub fn counts(out: &mut String, report: &Report) {
     if let Some(baseline) = &report.baseline {
         let tables = baseline.tables.map_or("-".to_owned(), |tables| tables.to_string());
         let what = "tables: rows, highest id, last write";
-        row(what, &tables, &tables, &differs(baseline.differences_count, "difference"));
+        let right = if baseline.differences_count == 0 { tables.as_str() } else { "not all" };
+        row(what, &tables, right, &differs(baseline.differences_count, "difference"));
     }
     if let Some(found) = &report.integrity {
         let (files, right) = (found.files.to_string(), found.files_right.to_string());
@@ -168,10 +169,10 @@ pub fn checks(out: &mut String, report: &Report) {
         return;
     }
     let hard = report.summary.hard;
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<p>{} of {} hard checks passed, {} failed, {} accepted, {} not run, {} could not be checked. Clean data breaks no \
-         hard rule; it may break others, which are noted and fail no drill.</p>\n",
+         hard rule; it may break others, which are noted and fail no drill.</p>",
         hard.passed, hard.all, hard.failed, hard.accepted, hard.skipped, hard.error
     );
     let mut all: Vec<&Outcome> = report.checks.iter().collect();
@@ -231,9 +232,9 @@ pub fn not_exercised(out: &mut String, report: &Report) {
     }
     if skipped > 0 {
         let checks = counted(skipped, "check");
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<p>{checks} did not apply, mostly because a module is not installed: each says why, above.</p>\n"
+            "<p>{checks} did not apply, mostly because a module is not installed: each says why, above.</p>"
         );
     }
     out.push_str(

@@ -23,9 +23,9 @@ pub fn page(out: &mut String, report: &Report) {
         .snapshot
         .as_ref()
         .map_or_else(String::new, |snapshot| format!(" of instance {}", markup(snapshot.instance.as_str())));
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<p class=\"eyebrow\">Restore drill, tenant <strong>{tenant}</strong>{instance}, {}</p>\n",
+        "<p class=\"eyebrow\">Restore drill, tenant <strong>{tenant}</strong>{instance}, {}</p>",
         clock::text(report.begun)
     );
     verdict(out, report);
@@ -77,10 +77,10 @@ fn measure(out: &mut String, name: &str, what: &str, (measure, proven): (Measure
         (None, None) => ("unknown", "not measured"),
     };
     let objective = measure.objective_ms.map_or_else(String::new, |ms| format!("objective {}: ", span(ms)));
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<div class=\"card\"><h3>{name} <span class=\"soft\">{what}</span></h3><div class=\"big\">{measured}</div>{}\
-         <p class=\"small\">{objective}{}</p></div>\n",
+         <p class=\"small\">{objective}{}</p></div>",
         gauge(name, measure),
         state(class, met)
     );
@@ -122,10 +122,10 @@ fn history(out: &mut String, report: &Report) {
         + usize::from(report.verdict == Verdict::Passed);
     let all = report.history.len() + 1;
     let objective = report.rto.objective_ms.map_or("", |_| "; the dashed line is the objective");
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<div class=\"card\"><h3>Last drills of this tenant <span class=\"soft\">time to recover{objective}</span></h3>{}\
-         <p class=\"small\">{passed} of {} passed.</p></div>\n",
+         <p class=\"small\">{passed} of {} passed.</p></div>",
         trend(report),
         counted(all, "drill")
     );
