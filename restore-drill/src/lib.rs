@@ -47,6 +47,7 @@
 pub mod catalogue;
 pub mod cli;
 pub mod drill;
+pub mod history;
 pub mod odoo;
 pub mod place;
 pub mod plan;

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lifeboat::archive::drill::MARKDOWN;
 use lifeboat::archive::manifest::SnapshotKind;
 use lifeboat::archive::signature::SigningKey;
 use lifeboat::clock::{self, Timestamp};
@@ -73,6 +72,11 @@ impl Vault {
     /// The repository itself.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// The keys that are trusted.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// The key that signs reports.
@@ -194,7 +198,9 @@ impl Vault {
     /// Those of the store.
     pub async fn publish(&self, drill: &str, files: &Files<'_>) -> Result<String> {
         let (instance, store) = (self.repository.instance(), self.repository.store());
-        store.put_new(&layout::drill(instance, drill, MARKDOWN), files.markdown.clone()).await?;
+        for (name, bytes) in &files.others {
+            store.put_new(&layout::drill(instance, drill, name), bytes.clone()).await?;
+        }
         let record = self.repository.drill_record(drill);
         match files.key {
             Some(key) => record.write(store, files.json.clone(), key).await?,

@@ -166,17 +166,27 @@ async fn a_drill_is_told_stored_and_signed() {
         assert!(told.contains(words), "{words:?} is not in {told}");
     }
     let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((report.verdict, report.exit_code), (Verdict::Passed, 0));
 
     let stored = host.stored();
-    let json = disk::read(&stored.join("report.json"), 1 << 20).unwrap();
-    assert_eq!(text(&json), text(&output.stdout));
+    let json = disk::read(&stored.join("report.json"), 1 << 22).unwrap();
+    let statement: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(statement["predicate"], value);
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    let manifest = report.manifests.first().unwrap();
+    assert_eq!(statement["subject"][0]["name"], manifest.id.as_str());
+    assert_eq!(statement["subject"][0]["digest"]["sha256"], manifest.manifest_sha256.to_string());
+    for file in &report.stored.as_ref().unwrap().files {
+        let bytes = disk::read(&stored.join(&file.name), 1 << 22).unwrap();
+        assert_eq!(Sha256::of(&bytes), file.sha256, "{}", file.name);
+    }
     let signature = disk::read(&stored.join("report.json.sig"), 1 << 20).unwrap();
     let trusted = TrustedKeys::parse([host.key.public_text().unwrap().as_str()]).unwrap();
     trusted.verify("report", &json, &signature).unwrap();
     assert!(disk::read_text(&stored.join("report.md"), 1 << 20).unwrap().contains("# Restore drill PASSED"));
     let beside = host.at("reports").join(&report.drill);
-    assert_eq!(disk::read(&beside.join("report.json"), 1 << 20).unwrap(), json);
+    assert_eq!(disk::read(&beside.join("report.json"), 1 << 22).unwrap(), json);
     assert_eq!(host.left(), Vec::<PathBuf>::new());
 }
 
@@ -243,7 +253,7 @@ async fn a_wrong_plan_is_exit_code_2_and_an_absent_repository_4() {
     let reports = host.at("reports").display().to_string();
     let output = host.run(&["--report-dir", &reports]).await;
     assert_eq!(output.status.code(), Some(4), "{}", text(&output.stderr));
-    assert_eq!(children(&children(&host.at("reports"))[0]).len(), 2, "report.json and report.md, unsigned");
+    assert_eq!(children(&children(&host.at("reports"))[0]).len(), 4, "all but the signature");
 }
 
 #[tokio::test]

@@ -302,6 +302,7 @@ mod tests {
 
     fn outcome_of_drill(ended: i64, stored_at: i64, now: i64) -> Outcome {
         let drill = StoredDrill {
+            reason: None,
             id: "d".to_owned(),
             tenant: "shop".parse().unwrap(),
             stored_at: at(stored_at),

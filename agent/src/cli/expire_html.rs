@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::expire_text::{Shown, reasons};
 use crate::clock::{self, Timestamp};
+use crate::error::shown::markup as escape;
 use crate::names::{SnapshotId, TenantName, bytes_text, counted};
 use crate::retention::cost::{Costs, money};
 use crate::retention::reason::Reason;
@@ -253,31 +254,4 @@ fn table(out: &mut String, whose: &str, rows: &[Row<'_>]) {
         );
     }
     *out += "</tbody></table>\n";
-}
-
-/// Text for a page: names of tenants and errors of the store are written by others.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            '\'' => out += "&#39;",
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_wrote_is_text() {
-        assert_eq!(escape("<b>&\"'\u{7}"), "&lt;b&gt;&amp;&quot;&#39;\u{fffd}");
-    }
 }

@@ -22,7 +22,8 @@ use crate::status::Status;
 ///
 /// Exit code 3: a tenant is not ok (BROKEN: the last `lifeboat verify` of this host found its newest dump
 /// damaged); the last check of everything by this host, of the agent's schedule.verify or by hand, found
-/// something, failed, or is overdue; a backup of this host is suspicious, and nobody accepted it; WAL after
+/// something, failed, or is overdue; the newest restore drill of a tenant did not pass, or the drills of a
+/// class are overdue; a backup of this host is suspicious, and nobody accepted it; WAL after
 /// the newest base backup has a gap; a manifest is not trusted; objects without a trusted signature lie among
 /// the WAL; or this host's agent has stopped, stores no WAL, or keeps so much WAL on the server that its disk
 /// may fill.
@@ -100,6 +101,12 @@ fn text(status: &Status, width: usize) -> Text {
     }
     if let Some(line) = status.verify.line() {
         text.line(VALUE).plain(format!("last verify  {line}"));
+    }
+    if let Some(drill) = status.drills.first() {
+        let tone = if drill.verdict == "passed" { Tone::Plain } else { Tone::Bad };
+        let line = text.line(VALUE);
+        line.plain(format!("last drill   {}: ", drill.tenant)).push(tone, &drill.verdict);
+        line.plain(format!(", {}", clock::text(drill.time())));
     }
     if !status.tenants.is_empty() {
         text.line(0);

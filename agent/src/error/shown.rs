@@ -56,6 +56,24 @@ pub fn foreign(text: &str) -> String {
     printable(&shown) + more
 }
 
+/// Text of others within HTML or XML: it cannot act as markup, also not in the value of an attribute. Control
+/// characters, and characters that XML does not allow, are replaced.
+pub fn markup(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out += "&amp;",
+            '<' => out += "&lt;",
+            '>' => out += "&gt;",
+            '"' => out += "&quot;",
+            '\'' => out += "&#39;",
+            c if is_control(c) || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Control characters except a tab; characters that change the direction or hide text (Unicode's
 /// bidirectional controls and zero-width characters), and Unicode's line separators.
 pub fn is_control(c: char) -> bool {
@@ -67,6 +85,12 @@ pub fn is_control(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_wrote_is_no_markup() {
+        assert_eq!(markup("<b>&\"'\u{7}"), "&lt;b&gt;&amp;&quot;&#39;\u{fffd}");
+        assert_eq!(markup("a\u{202e}b\nc\u{ffff}\td"), "a\u{fffd}b\u{fffd}c\u{fffd}\td");
+    }
 
     #[test]
     fn no_printed_text_is_a_command_of_a_runner() {

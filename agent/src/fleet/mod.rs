@@ -104,7 +104,7 @@ async fn see_and_keep(config: Config) -> Result<(Timestamp, ())> {
 pub async fn status(files: &[PathBuf], inputs: &Inputs, age_max: Duration) -> Vec<Site<Status>> {
     let status = |config: Config| async move {
         let (config, look, inventory) = recall(config, seen::inventory).await?;
-        Ok((look.at, Status::of(&config, &look.repository, &inventory, age_max).await?))
+        Ok((look.at, Status::of(&config, &look.repository, &inventory, None, age_max).await?))
     };
     each(files, inputs, COMPUTED_AT_ONCE, status).await
 }

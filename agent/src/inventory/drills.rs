@@ -1,19 +1,22 @@
-//! The newest restore drill whose report is believed.
+//! The newest restore drills whose reports are believed.
 
-use serde::Deserialize;
+use futures::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
 
-use crate::archive::drill::{Envelope, Stored};
+use crate::archive::drill::{self, Envelope, Stored};
 use crate::clock::Timestamp;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::names::TenantName;
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 
 /// Reports that are looked at: the newest by name first.
 const LOOKED_MAX: usize = 50;
+/// Reports that are read at a time.
+const AT_ONCE: usize = 8;
 
 /// What a report says, as far as others need it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StoredDrill {
     /// Its name.
     pub id: String,
@@ -25,6 +28,8 @@ pub struct StoredDrill {
     pub ended: Timestamp,
     /// `passed`, `failed`, `missed-objective` or `could-not-run`.
     pub verdict: String,
+    /// The first reason, if it did not pass.
+    pub reason: Option<String>,
     /// Data loss, measured.
     pub rpo_seconds: Option<f64>,
     /// Time to recover, measured.
@@ -44,6 +49,8 @@ struct Told {
     tenant: TenantName,
     ended: Timestamp,
     verdict: String,
+    #[serde(default)]
+    reasons: Vec<String>,
     rpo: Measured,
     rto: Measured,
 }
@@ -102,8 +109,12 @@ pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Recent> {
     let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
     names.sort();
     let mut drills = Vec::new();
-    for name in names.iter().rev().take(LOOKED_MAX) {
-        match read(repository, trust, name).await {
+    let is_all = names.len() <= LOOKED_MAX;
+    let looked = names.into_iter().rev().take(LOOKED_MAX);
+    let read = |name: String| async move { (read(repository, trust, &name).await, name) };
+    let mut reports = stream::iter(looked).map(read).buffered(AT_ONCE);
+    while let Some((report, name)) = reports.next().await {
+        match report {
             Ok(drill) => drills.extend(drill),
             Err(e) if e.is_damage() => {
                 tracing::debug!("the report of drill {name} does not count: {}", e.line());
@@ -111,8 +122,9 @@ pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Recent> {
             Err(e) => return Err(e),
         }
     }
+    drop(reports);
     drills.sort_by_key(|drill| std::cmp::Reverse(drill.stored_at));
-    Ok(Recent { drills, is_all: names.len() <= LOOKED_MAX })
+    Ok(Recent { drills, is_all })
 }
 
 /// One report; `None` where it is not believed.
@@ -124,9 +136,8 @@ pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<
     let record = repository.drill_record(name);
     let Some(info) = repository.store().head(&record.key).await? else { return Ok(None) };
     let Some(signed) = record.read(repository, &trusted).await? else { return Ok(None) };
-    let bad = |e| Error::new(Kind::Integrity, format!("report {name} cannot be read")).because(e);
-    let envelope: Envelope = serde_json::from_slice(&signed.record).map_err(bad)?;
-    let told: Told = serde_json::from_slice(&signed.record).map_err(bad)?;
+    let envelope: Envelope = drill::read(&signed.record)?;
+    let told: Told = drill::read(&signed.record)?;
     let ours = |stored: Stored| {
         stored.repository.as_deref() == Some(repository.id())
             && stored.instance.as_ref() == Some(repository.instance())
@@ -141,6 +152,7 @@ pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<
         stored_at: info.modified,
         ended: told.ended,
         verdict: told.verdict,
+        reason: told.reasons.into_iter().next(),
         rpo_seconds: seconds(told.rpo),
         rto_seconds: seconds(told.rto),
     }))

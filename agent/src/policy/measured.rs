@@ -351,6 +351,7 @@ mod tests {
 
     fn drill(tenant: &str, age: u64, verdict: &str, rto: Option<f64>) -> StoredDrill {
         StoredDrill {
+            reason: None,
             id: "d".to_owned(),
             tenant: tenant.parse().unwrap(),
             stored_at: before(age),

@@ -1,6 +1,7 @@
 //! The state of everything in one value: what is stored, and what this host knows of its own backups. For the
 //! command, a web page or a script; it needs no identity and no PostgreSQL.
 
+pub mod drilled;
 pub mod remembered;
 
 use std::collections::BTreeSet;
@@ -21,10 +22,11 @@ use crate::clock::{self, Timestamp, earlier};
 use crate::config::Config;
 use crate::disk;
 use crate::error::Result;
+use crate::inventory::drills::{self, Recent, StoredDrill};
 use crate::inventory::standing::{self, InstanceStatus, Standing, TenantStatus};
 use crate::inventory::take::Wanted;
 use crate::inventory::{Inventory, Part, pick};
-use crate::names::{InstanceName, SnapshotId, counted};
+use crate::names::{InstanceName, SnapshotId, TenantName, counted};
 use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 
@@ -51,6 +53,8 @@ pub struct Status {
     pub expire: LastExpire,
     /// What the last check of everything by this host found.
     pub verify: LastVerify,
+    /// The newest restore drill of each tenant.
+    pub drills: Vec<StoredDrill>,
     /// The last record of this host's agent about its stream of WAL.
     pub stream: Option<StreamRecord>,
     /// Backups of this host that differ from the one before as no normal work explains, and that nobody
@@ -92,10 +96,14 @@ impl Status {
         let repository = Repository::configured(config).await?;
         let wanted = Wanted { wal: true, ..Wanted::default() };
         let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
-        Status::of(config, repository.id(), &inventory, age_max).await
+        let drills = match config.repository.as_of {
+            Some(_) => None,
+            None => Some(drills::recent(&repository, trust).await),
+        };
+        Status::of(config, repository.id(), &inventory, drills.as_ref(), age_max).await
     }
 
-    /// The same, of what was read of a repository with this ID.
+    /// The same, of what was read of a repository with this ID; without `drills`, it says nothing of them.
     ///
     /// # Errors
     /// If the state directory cannot be read.
@@ -103,6 +111,7 @@ impl Status {
         config: &Config,
         repository: &str,
         inventory: &Inventory,
+        drills: Option<&Result<Recent>>,
         age_max: Duration,
     ) -> Result<Status> {
         let now = clock::now();
@@ -123,6 +132,11 @@ impl Status {
         problems.extend(unchecked(config, &verify, now));
         problems.extend(stored_problems(inventory, &verified));
         problems.extend(doubt_problem(config));
+        let names: Vec<&TenantName> = tenants.iter().map(|one| &one.tenant).collect();
+        let since = inventory.believed().map(|snapshot| snapshot.stored_at).min();
+        problems.extend(drills.iter().flat_map(|told| drilled::problems(config, told, &names, since, now)));
+        let drills = drills.and_then(|told| told.as_ref().ok());
+        let drills = drills.map_or(Vec::new(), |recent| drilled::newest(recent, &names));
         let dir = StateDir::suspicion_dir_of(&config.state_dir, &config.instance);
         let (suspicious, damaged) = Alarms::all(&dir, Some(repository), now)?;
         problems.extend(damaged);
@@ -142,6 +156,7 @@ impl Status {
             runs: last_runs(config).await?,
             expire,
             verify,
+            drills,
             stream,
             suspicious,
             problems,

@@ -8,7 +8,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::archive::digest::{Hashing, Sha256};
-use crate::archive::drill::{BYTES_MAX, Envelope, JSON, SIGNATURE, Stored};
+use crate::archive::drill::{self, BYTES_MAX, Envelope, JSON, SIGNATURE, Stored};
 use crate::error::{Error, Kind, Result};
 use crate::repository::record::Signed;
 use crate::repository::snapshots::Trust;
@@ -125,8 +125,7 @@ impl Check<'_> {
     async fn report(&mut self) -> Result<Option<Stored>> {
         let bad = |what: String| Error::new(Kind::Integrity, what);
         let (json, signed) = self.json().await?;
-        let Envelope { drill, stored } = serde_json::from_slice(&json)
-            .map_err(|e| bad("it is not the report of a drill".to_owned()).because(e))?;
+        let Envelope { drill, stored } = drill::read(&json)?;
         if drill != self.name {
             return Err(bad(format!("it is the report of drill {drill}, under another name")));
         }

@@ -52,6 +52,9 @@ pub struct Outcome {
     pub title: String,
     /// See [`Check::reason`].
     pub reason: String,
+    /// See [`Check::sql`]; empty in reports that are older than this field.
+    #[serde(default)]
+    pub sql: String,
     /// How it ended.
     pub status: Status,
     /// The number of rows found; absent if the check did not run to its end.
@@ -190,6 +193,7 @@ fn outcome(check: &Check, ended: Ended, took: Duration) -> Outcome {
         severity: check.severity,
         title: check.title.clone(),
         reason: check.reason.clone(),
+        sql: check.sql.clone(),
         status,
         violations,
         samples,

@@ -7,7 +7,7 @@ use lifeboat::names::wal::TimelineId;
 use lifeboat::names::{Lsn, SnapshotId, TenantName};
 use lifeboat::program::version::{VERSION, long as version_text};
 
-use super::completions;
+use super::{completions, reports};
 use crate::plan::target::Moment;
 
 const EXIT_CODES: &str = "\
@@ -32,6 +32,11 @@ Plan, a TOML file (paths are relative to it):
   release = \"2026.11.20\" # the newest dump of this release
   target = \"random\"      # any second of the recovery window, from base backup
                          # and WAL; or \"latest\"; or a time with its zone
+  # optional, for the report: who approved the drill, who acts on findings, and
+  # in which time
+  approved_by = \"J. Doe, head of operations\"
+  owner = \"operations@example.com\"
+  due = \"14d\"
   [objective]            # optional; without it RPO and RTO are measured only
   rpo = \"24h\"            # from the snapshot's state to the start of the drill
   rto = \"30m\"            # from the start of the drill to the last check
@@ -97,8 +102,8 @@ pub(crate) enum Command {
     ///
     /// Restores a snapshot with the shipped `lifeboat restore` into a private PostgreSQL that listens on no
     /// network, neutralized. Checks the file of every attachment, tables and indexes, the baseline of the
-    /// backup, and the business checks. Then removes everything, and writes report.json and report.md into
-    /// the repository under instances/<instance>/drills/<id>/.
+    /// backup, and the business checks. Then removes everything, and writes the report into the repository
+    /// under instances/<instance>/drills/<id>/: report.json (signed), report.html, report.md and junit.xml.
     #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
     Run(Run),
     /// Restore and check a tenant for `lifeboat checkpoint --rehearse`
@@ -107,6 +112,37 @@ pub(crate) enum Command {
     /// everything. Stores no report: prints the result as JSON, for the evidence of the checkpoint.
     #[command(after_long_help = format!("{EXIT_CODES}\n\n{REHEARSE}"))]
     Rehearse(Rehearse),
+    /// List the drills whose reports are stored, the newest first
+    ///
+    /// A report counts if a trusted key signed it. One that nobody signed is marked; one that is damaged, or
+    /// that a stranger signed, is named with the reason.
+    #[command(after_long_help = "\
+Examples:
+  restore-drill list
+  restore-drill list --tenant shop --json")]
+    List(reports::List),
+    /// Show the report of a drill
+    ///
+    /// Verifies its signature, and that the report before it is still the one that it names.
+    #[command(after_long_help = "\
+Examples:
+  restore-drill show latest
+  restore-drill show 20261120T040000Z-drill-4f3a9c1e
+  restore-drill show 4f3a9c1e --json")]
+    Show(reports::Show),
+    /// Show what became better, and what worse, between two drills
+    ///
+    /// Times that differ by less than a tenth, or less than a second, are called the same.
+    #[command(after_long_help = "\
+Examples:
+  restore-drill compare 4f3a9c1e latest")]
+    Compare(reports::Compare),
+    /// Print a file of a report: a page, Markdown, test results, or what was signed
+    #[command(after_long_help = "\
+Examples:
+  restore-drill report latest --format html --output drill.html
+  restore-drill report 4f3a9c1e --format junit --output junit.xml")]
+    Report(reports::Export),
     /// List the business checks
     #[command(after_long_help = "\
 Examples:
@@ -156,7 +192,7 @@ pub(crate) struct Run {
     /// Keep the scratch directory, which holds production data, for someone to look at
     #[arg(long)]
     pub keep: bool,
-    /// Print report.json on standard output
+    /// Print the report as JSON on standard output
     #[arg(long)]
     pub json: bool,
 }

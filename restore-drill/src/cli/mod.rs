@@ -27,6 +27,7 @@ use crate::stages::files::FILES;
 
 mod arguments;
 mod completions;
+mod reports;
 mod run;
 
 use arguments::{Checks, Cli, Command, Rehearse};
@@ -66,6 +67,10 @@ pub fn main() -> ExitCode {
         Command::Completions(arguments) => arguments.print().map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Man(arguments) => manual_pages(&arguments.dir).map(|()| 0).map_err(|e| (e, USAGE)),
         Command::Version(arguments) => version(arguments.json).map(|()| 0).map_err(|e| (e, USAGE)),
+        Command::List(arguments) => read(reports::list(arguments)),
+        Command::Show(arguments) => read(reports::show(arguments)),
+        Command::Compare(arguments) => read(reports::compared(arguments)),
+        Command::Report(arguments) => read(reports::export(arguments)),
         Command::Rehearse(arguments) => rehearse(arguments),
         Command::Run(arguments) => run::run(arguments),
     };
@@ -139,6 +144,15 @@ fn rehearse(arguments: Rehearse) -> Result<u8, (Error, u8)> {
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(|e| Error::new(Kind::Io, "cannot start the runtime").because(e))?.block_on(work)
+}
+
+/// A command that only reads; its exit code is 4 where it could not.
+fn read(work: impl Future<Output = Result<()>>) -> Result<u8, (Error, u8)> {
+    let code = |e: Error| match e.kind() {
+        Kind::Usage | Kind::Config => (e, USAGE),
+        _ => (e, Verdict::CouldNotRun.exit_code()),
+    };
+    block_on(work).map(|()| 0).map_err(code)
 }
 
 /// Cancelled by the first of the signals that end a program.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::{TenantName, counted};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
@@ -18,7 +18,7 @@ use crate::report::publish::Files;
 use crate::report::verdict::Verdict;
 use crate::setup::{Chosen, Setup};
 use crate::vault::Vault;
-use crate::{catalogue, drill, say};
+use crate::{catalogue, drill, history, say};
 
 /// Runs the drills of a plan; the exit code of the worst verdict.
 pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
@@ -79,10 +79,13 @@ async fn one(
     let chosen: futures::future::BoxFuture<'_, Result<Chosen>> = Box::pin(chosen);
     let mut report = drill::run(setup, &Local, chosen, cancel).await;
     let vault = vault.as_ref();
+    if let Some(vault) = vault {
+        history::complete(&mut report, vault).await;
+    }
     let files = Files::of(&mut report, vault.map(Vault::repository), vault.and_then(Vault::key))?;
     let stored = store(&report.drill, &files, vault, report_dir).await;
     if json {
-        answer(&String::from_utf8_lossy(&files.json))?;
+        answer(&format!("{:#}\n", json!(report)))?;
     }
     Ok(judged(report.verdict, stored))
 }
@@ -118,21 +121,20 @@ async fn several(
                 vault.choose(&inventory, &setup.tenant, &setup.plan.goal, setup.plan.seed).await
             });
             let mut report = drill::run(&setup, &Local, chosen, cancel).await;
+            history::complete(&mut report, vault).await;
             let files = Files::of(&mut report, Some(vault.repository()), vault.key())?;
             let stored = store(&report.drill, &files, Some(vault), report_dir).await;
-            let value: Value = serde_json::from_slice(&files.json)
-                .map_err(|e| Error::new(Kind::Internal, "cannot read our own report").because(e))?;
             let verdict = judged(report.verdict, stored);
-            Ok::<_, Error>((report, verdict, value))
+            Ok::<_, Error>((report, verdict))
         }
     });
     let mut running = futures::stream::iter(drills).buffer_unordered(plan.parallel);
     let (mut worst, mut reports, mut lines) = (Verdict::Passed, Vec::new(), Vec::new());
     while let Some(done) = running.next().await {
-        let (report, verdict, value) = done?;
+        let (report, verdict) = done?;
         worst = worst.worst(verdict);
         lines.push((report.tenant.to_string(), format!("{:<20} {}", verdict.words(), report.drill)));
-        reports.push(value);
+        reports.push(report);
     }
     lines.sort();
     for (tenant, line) in &lines {

@@ -113,7 +113,8 @@ impl<'a> Drill<'a> {
         let own = &self.report.findings[before..];
         let worst = own.iter().map(|finding| finding.state).max().unwrap_or(State::Done);
         let state = if worst == State::NotRun { State::Done } else { worst };
-        self.record(S::NAME, state, begun.elapsed(), note, S::IN_RTO);
+        let exercised = own.is_empty() || own.iter().any(|finding| finding.state != State::NotRun);
+        self.record(S::NAME, state, begun.elapsed(), note, (S::IN_RTO, exercised));
         output
     }
 
@@ -124,14 +125,22 @@ impl<'a> Drill<'a> {
         }
     }
 
-    fn record(&mut self, name: &str, state: State, took: Duration, note: String, in_rto: bool) {
+    fn record(
+        &mut self,
+        name: &str,
+        state: State,
+        took: Duration,
+        note: String,
+        (in_rto, exercised): (bool, bool),
+    ) {
         let sign = match state {
             State::Done | State::NotRun => "",
             State::Failed => "FAILED: ",
             State::Unknown => "ERROR: ",
         };
         say::indented(&format!("  {name:<11}{:>13}  {sign}{note}", clock::span_text(took)), STAGE_NOTE);
-        self.report.stages.push(StageRecord { name: name.to_owned(), state, ms: ms(took), note, in_rto });
+        let (name, ms) = (name.to_owned(), ms(took));
+        self.report.stages.push(StageRecord { name, state, ms, note, in_rto, exercised });
     }
 
     /// Judges, and says what of the stages and parts of a drill was not reached.
@@ -145,6 +154,7 @@ impl<'a> Drill<'a> {
                     ms: 0,
                     note: NOT_REACHED.to_owned(),
                     in_rto: name != TEAR_DOWN,
+                    exercised: false,
                 };
                 report.stages.insert(at.min(report.stages.len()), stage);
             }

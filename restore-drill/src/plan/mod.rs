@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use lifeboat::archive::digest::Sha256;
 use lifeboat::config::{Pattern, units};
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
@@ -36,6 +37,14 @@ const SCRATCH_DIR: &str = "/var/tmp";
 pub struct Plan {
     /// The plan's own file, absolute.
     pub file: PathBuf,
+    /// The digest of its content; `None` if there is no file.
+    pub sha256: Option<Sha256>,
+    /// Who approved the drill, for the report.
+    pub approved_by: Option<String>,
+    /// Who must act on findings, for the report.
+    pub owner: Option<String>,
+    /// In which time, for the report.
+    pub due: Option<Duration>,
     /// The `lifeboat.toml` of a restore host: names the repository and the identity.
     pub config: PathBuf,
     /// The tenants, by name or pattern.
@@ -75,6 +84,10 @@ impl Plan {
     pub fn of(config: PathBuf, tenant: Pattern) -> Plan {
         Plan {
             file: PathBuf::new(),
+            sha256: None,
+            approved_by: None,
+            owner: None,
+            due: None,
             config,
             tenants: vec![tenant],
             sample: None,
@@ -120,6 +133,9 @@ struct Raw {
     release: Option<Spanned<String>>,
     target: Option<Spanned<String>>,
     seed: Option<u64>,
+    approved_by: Option<String>,
+    owner: Option<String>,
+    due: Option<Spanned<String>>,
     #[serde(default)]
     objective: RawObjective,
     #[serde(default)]
@@ -197,6 +213,10 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     let place = |value: Spanned<String>| source.path(value);
     Ok(Plan {
         file: path.to_owned(),
+        sha256: Some(Sha256::of(text.as_bytes())),
+        approved_by: raw.approved_by,
+        owner: raw.owner,
+        due: raw.due.map(|value| source.duration(value)).transpose()?,
         config: place(raw.config)?,
         tenants: source.tenants(raw.tenant, raw.tenants)?,
         sample: raw.sample.map(|value| source.count(value, TENANTS_MAX)).transpose()?,

@@ -17,6 +17,18 @@ pub enum State {
     Failed,
 }
 
+impl State {
+    /// It in words.
+    pub fn word(self) -> &'static str {
+        match self {
+            State::Done => "done",
+            State::NotRun => "not run",
+            State::Unknown => "could not be checked",
+            State::Failed => "failed",
+        }
+    }
+}
+
 /// One finding of a stage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {

@@ -5,12 +5,16 @@ use std::fmt::Write;
 
 use lifeboat::clock;
 use lifeboat::names::bytes_text;
+use lifeboat::odoo::changes::Weight;
 
 use super::finding::State;
-use super::verdict::{Measure, Verdict, span};
+use super::verdict::{Measure, span};
 use super::{Report, Tally};
 use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
+
+/// Changes that are listed; report.json has all.
+const CHANGES_MAX: usize = 200;
 
 /// Renders a report. Values from the database are escaped, so that they cannot act as markup.
 pub fn render(report: &Report) -> String {
@@ -23,6 +27,8 @@ pub fn render(report: &Report) -> String {
         .and_then(|()| accepted(&mut out, report))
         .and_then(|()| integrity(&mut out, report))
         .and_then(|()| baseline(&mut out, report))
+        .and_then(|()| changes(&mut out, report))
+        .and_then(|()| trade(&mut out, report))
         .and_then(|()| checks(&mut out, report))
         .and_then(|()| not_exercised(&mut out, report));
     out
@@ -31,17 +37,7 @@ pub fn render(report: &Report) -> String {
 fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     let tenant = plain(report.tenant.as_str());
     writeln!(out, "# Restore drill {}: tenant {tenant}\n", report.verdict.words())?;
-    let meaning = match report.verdict {
-        Verdict::Passed => {
-            "The snapshot was restored, everything that was checked is right, and the objectives were met."
-        }
-        Verdict::Failed => "Restored data is missing, damaged or contradictory, or the archive is damaged.",
-        Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
-        Verdict::CouldNotRun => {
-            "A part of the validation was not done, so the drill says nothing about the snapshot."
-        }
-    };
-    writeln!(out, "{meaning}\n")?;
+    writeln!(out, "{} of a recovery were exercised. {}\n", report.coverage.text(), report.verdict.meaning())?;
     match report.summary.hard.accepted {
         0 => {}
         1 => writeln!(out, "One hard check found violations that the plan accepts: see below.\n")?,
@@ -51,7 +47,9 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "- {}", plain(reason))?;
     }
     if !report.reasons.is_empty() {
-        writeln!(out)?;
+        let owner = plain(report.owner.as_deref().unwrap_or("nobody is named in the plan"));
+        let due = report.due.map_or_else(String::new, |due| format!(", due {}", due.strftime("%Y-%m-%d")));
+        writeln!(out, "\nOwner: {owner}{due}. Retest: {}\n", code(&report.retest()))?;
     }
     writeln!(out, "| | |\n|---|---|")?;
     writeln!(out, "| drill | {} |", report.drill)?;
@@ -73,7 +71,17 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         )?;
     }
     writeln!(out, "| plan | {} |", plain(&report.plan))?;
-    writeln!(out, "| program | {} |", plain(&report.written_by))?;
+    let commit = report.commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"));
+    writeln!(out, "| program | {}{} |", plain(&report.written_by), plain(&commit))?;
+    for (what, who) in [("run by", &report.run_by), ("approved by", &report.approved_by)] {
+        writeln!(out, "| {what} | {} |", plain(who.as_deref().unwrap_or("not recorded")))?;
+    }
+    for one in &report.manifests {
+        writeln!(out, "| manifest of {} | SHA-256 {} |", one.id, one.manifest_sha256)?;
+    }
+    if let Some(previous) = &report.previous {
+        writeln!(out, "| report before | {}, SHA-256 {} |", plain(&previous.drill), previous.sha256)?;
+    }
     match &report.kept {
         Some(dir) => writeln!(out, "| restored data | **kept** in {} |", plain(dir)),
         None => Ok(()),
@@ -230,6 +238,43 @@ fn baseline(out: &mut String, report: &Report) -> std::fmt::Result {
     baseline.differences.iter().try_for_each(|difference| writeln!(out, "- {}", code(difference)))
 }
 
+fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n## Since the dump before\n\nA loss fails the drill. A change is for a person to confirm.\n"
+    )?;
+    for change in report.changes.iter().take(CHANGES_MAX) {
+        let word = if change.weight == Weight::Lost { "**lost**" } else { "changed" };
+        writeln!(out, "- {word}: {}", plain(&change.to_string()))?;
+    }
+    match report.changes.len().saturating_sub(CHANGES_MAX) {
+        0 => Ok(()),
+        more => writeln!(out, "- {more} more in report.json"),
+    }
+}
+
+fn trade(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.transactions.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Business transactions\n\n| step | time | result | |\n|---|---:|---|---|")?;
+    for step in &report.transactions {
+        let (flow, name, what) = (plain(&step.flow), plain(&step.name), plain(&step.what));
+        writeln!(out, "| {flow}: {name} | {} | {} | {what} |", span(step.ms), step.state.word())?;
+    }
+    match &report.traffic {
+        None => Ok(()),
+        Some(traffic) => writeln!(
+            out,
+            "\n{} packets left the copy's network; {} connections were tried while {} scheduled actions ran.",
+            traffic.packets_out, traffic.attempts, traffic.actions
+        ),
+    }
+}
+
 fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.checks.is_empty() {
         return Ok(());
@@ -312,6 +357,7 @@ mod tests {
     use crate::plan::Plan;
     use crate::report::finding::{Coverage, Finding};
     use crate::report::integrity::Integrity;
+    use crate::report::verdict::Verdict;
     use crate::report::{StageRecord, Summary};
     use lifeboat::clock::Timestamp;
 
@@ -322,6 +368,7 @@ mod tests {
             severity,
             title: format!("rule {id} of a_b | c"),
             reason: "Because <b>it</b> matters.".into(),
+            sql: "SELECT 1".into(),
             status,
             violations: Some(2),
             samples: vec!["12 `S00012`\n# not a heading".into()],
@@ -340,6 +387,7 @@ mod tests {
             ms: 1_500,
             note: note.into(),
             in_rto: name != "tear down",
+            exercised: state == State::Done,
         };
         let mut plan = Plan::of("/etc/lifeboat.toml".into(), "shop".parse().unwrap());
         plan.file = "/plans/shop.toml".into();

@@ -1,11 +1,14 @@
-//! The report of a drill: all findings, in a form for machines. `markdown` renders it for people; both
-//! have the same content.
+//! The report of a drill: all findings, in a form for machines. `html`, `markdown` and `junit` render it.
 
+use lifeboat::archive::digest::Sha256;
 use lifeboat::archive::drill::Stored;
-use lifeboat::clock::Timestamp;
+use lifeboat::archive::evidence::predicate::SnapshotRef;
+use lifeboat::archive::evidence::statement::Subject;
+use lifeboat::clock::{Timestamp, later};
 use lifeboat::names::TenantName;
 use lifeboat::odoo::changes::Change;
 use lifeboat::odoo::neutralize::Unknowns;
+use lifeboat::program::version::COMMIT;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,9 +19,14 @@ use crate::setup::Worst;
 use crate::snapshot::Snapshot;
 
 pub mod baseline;
+pub mod compare;
+pub mod controls;
 pub mod finding;
+pub mod html;
 pub mod integrity;
+pub mod junit;
 pub mod markdown;
+pub mod past;
 pub mod publish;
 pub mod traded;
 pub mod verdict;
@@ -26,13 +34,15 @@ pub mod verdict;
 use baseline::Baseline;
 use finding::{Coverage, Finding, State};
 use integrity::Integrity;
+use past::{Past, Previous};
 use traded::{Step, Traffic};
 use verdict::{Measure, Verdict, ms};
 
 /// The name of this schema.
 pub const SCHEMA: &str = "lifeboat-drill-report";
-/// Its version: it changes if a key changes its meaning or is removed; new keys may be added.
-pub const SCHEMA_VERSION: u32 = 2;
+/// Its version: it changes if a key changes its meaning or is removed; new keys may be added. Since 3, the
+/// stored form is an in-toto Statement around it.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// The whole report of a drill.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,8 +55,26 @@ pub struct Report {
     pub drill: String,
     /// Program and version.
     pub written_by: String,
+    /// The commit that the program was built from, or `unknown`.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// The user and host that ran it.
+    #[serde(default)]
+    pub run_by: Option<String>,
+    /// Who approved the drill, as the plan says.
+    #[serde(default)]
+    pub approved_by: Option<String>,
+    /// Who must act on findings, as the plan says.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// Until when, as the plan says.
+    #[serde(default)]
+    pub due: Option<Timestamp>,
     /// The plan's file.
     pub plan: String,
+    /// Its digest; absent if there is no file.
+    #[serde(default)]
+    pub plan_sha256: Option<Sha256>,
     /// The tenant.
     pub tenant: TenantName,
     /// When it began (UTC): both measurements start here.
@@ -72,6 +100,21 @@ pub struct Report {
     pub seed: Option<u64>,
     /// The restored snapshot; absent if none was found.
     pub snapshot: Option<Snapshot>,
+    /// It and its files, with the digests of their signed manifests.
+    #[serde(default)]
+    pub manifests: Vec<SnapshotRef>,
+    /// The public keys that it is encrypted to.
+    #[serde(default)]
+    pub recipients: Vec<String>,
+    /// The report of this tenant before this one.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    /// The drills of this tenant before this one, the newest first.
+    #[serde(default)]
+    pub history: Vec<Past>,
+    /// The newest drill of each other tenant of the instance, the worst first.
+    #[serde(default)]
+    pub others: Vec<Past>,
     /// How much of a whole drill was exercised.
     pub coverage: Coverage,
     /// The stages, in order.
@@ -116,7 +159,13 @@ impl Report {
             schema_version: SCHEMA_VERSION,
             drill,
             written_by: format!("restore-drill {}", env!("CARGO_PKG_VERSION")),
+            commit: Some(COMMIT.to_owned()),
+            run_by: Some(past::this_user()),
+            approved_by: plan.approved_by.clone(),
+            owner: plan.owner.clone(),
+            due: plan.due.map(|due| later(begun, due)),
             plan: plan.file.display().to_string(),
+            plan_sha256: plan.sha256,
             tenant: tenant.clone(),
             begun,
             ended: begun,
@@ -128,6 +177,11 @@ impl Report {
             rto: objective(plan.rto),
             seed: None,
             snapshot: None,
+            manifests: Vec::new(),
+            recipients: Vec::new(),
+            previous: None,
+            history: Vec::new(),
+            others: Vec::new(),
             coverage: Coverage::default(),
             stages: Vec::new(),
             findings: Vec::new(),
@@ -144,6 +198,25 @@ impl Report {
             stored: None,
         }
     }
+
+    /// What the report is about, for its Statement: the snapshots; where none was found, the plan, and
+    /// without a plan's file the drill's own name.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let mut all: Vec<Subject> =
+            self.manifests.iter().map(|one| Subject::sha256(one.id.as_str(), &one.manifest_sha256)).collect();
+        if all.is_empty() {
+            all.extend(self.plan_sha256.iter().map(|digest| Subject::sha256("plan", digest)));
+        }
+        if all.is_empty() {
+            all.push(Subject::sha256("drill", &Sha256::of(self.drill.as_bytes())));
+        }
+        all
+    }
+
+    /// How to repeat it.
+    pub fn retest(&self) -> String {
+        format!("restore-drill run {}", self.plan)
+    }
 }
 
 /// One stage and its time.
@@ -159,6 +232,23 @@ pub struct StageRecord {
     pub note: String,
     /// Whether its time counts for the RTO.
     pub in_rto: bool,
+    /// Whether it exercised anything; a stage may be done, and say that it could not.
+    #[serde(default = "yes")]
+    pub exercised: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl StageRecord {
+    /// How it is shown: a stage that exercised nothing never looks done.
+    pub fn shown(&self) -> State {
+        match self.state {
+            State::Done if !self.exercised => State::NotRun,
+            state => state,
+        }
+    }
 }
 
 /// Numbers of checks of one severity.

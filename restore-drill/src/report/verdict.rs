@@ -55,6 +55,35 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The worst first.
+    pub fn rank(self) -> u8 {
+        match self {
+            Verdict::Failed => 0,
+            Verdict::CouldNotRun => 1,
+            Verdict::MissedObjective => 2,
+            Verdict::Passed => 3,
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Verdict::Passed => {
+                "The snapshot was restored, everything that was checked is right, and the objectives were met."
+            }
+            Verdict::Failed => {
+                "Restored data is missing, damaged or contradictory, or the archive is damaged."
+            }
+            Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
+            Verdict::CouldNotRun => {
+                "The drill was not finished, so it proves nothing: neither that the backup can be restored, nor that it \
+                 cannot."
+            }
+        }
+    }
+}
+
 /// The word of a verdict in reports.
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -126,9 +126,11 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
     let drills = site.path("lifeboat-repository/instances/prod/drills");
     let drills = if drills.exists() { drills } else { site.path("repo/instances/prod/drills") };
     let report = std::fs::read_dir(&drills).unwrap().next().unwrap().unwrap().path();
-    for name in ["report.json", "report.md", "report.json.sig"] {
+    for name in ["report.json", "report.md", "report.html", "junit.xml", "report.json.sig"] {
         assert!(report.join(name).exists(), "{name}");
     }
+    let status = site.run(&["status"]).run().ok();
+    assert!(status.stdout.contains("last drill   shop: passed"), "{status}");
     // The books no longer balance: the backup is faithful, and the drill says that the data is not right.
     cluster.psql(
         "shop",
@@ -136,6 +138,13 @@ fn a_drill_passes_on_good_data_and_fails_on_broken_books() {
     );
     site.back_up(&[]);
     let failed = drill(&site, "shop", "").run().exits(1);
+    let status = site.run(&["status"]).run().exits(3);
+    let words = status.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        words.contains("problem: the newest restore drill of shop, at ") && words.contains(" failed: check "),
+        "{status}"
+    );
+    assert_eq!(site.run(&["status", "--json"]).run().exits(3).json()["drills"][0]["verdict"], "failed");
     let words = failed.stderr.lines().filter_map(|line| line.trim().strip_prefix("- check "));
     let found: Vec<(String, u64)> = words
         .map(|said| said.split_once(": ").unwrap())

@@ -57,6 +57,13 @@ pub struct Evidence {
     pub statement: Vec<u8>,
 }
 
+impl Subject {
+    /// A thing with a SHA-256.
+    pub fn sha256(name: &str, digest: &Sha256) -> Subject {
+        subject(name, "sha256", digest.to_string())
+    }
+}
+
 fn subject(name: &str, algorithm: &str, digest: String) -> Subject {
     Subject { name: name.to_owned(), digest: BTreeMap::from([(algorithm.to_owned(), digest)]) }
 }
@@ -70,9 +77,7 @@ pub fn subjects(checkpoint: &Checkpoint) -> Vec<Subject> {
     all.extend(image.map(|digest| subject("image", "sha256", digest.to_owned())));
     all.extend(release.commit.as_ref().map(|commit| subject("commit", "gitCommit", commit.clone())));
     let snapshots = checkpoint.snapshots();
-    all.extend(
-        snapshots.iter().map(|one| subject(one.id.as_str(), "sha256", one.manifest_sha256.to_string())),
-    );
+    all.extend(snapshots.iter().map(|one| Subject::sha256(one.id.as_str(), &one.manifest_sha256)));
     if all.is_empty() {
         let baseline = checkpoint.tenants.iter();
         all.extend(baseline.map(|one| {
