@@ -22,21 +22,23 @@
 //!
 //! ```no_run
 //! use lifeboat::error::Result;
-//! use restore_drill::setup::Setup;
-//! use restore_drill::vault::Vault;
 //! use restore_drill::place::local::Local;
 //! use restore_drill::report::markdown;
+//! use restore_drill::setup::Setup;
+//! use restore_drill::vault::Vault;
 //! use restore_drill::{catalogue, drill, plan};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! async fn run() -> Result<()> {
 //!     let plan = plan::load("/etc/lifeboat/drill.toml".as_ref())?;
 //!     let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
-//!     let setup = Setup { plan, catalogue, program: "/usr/bin/lifeboat".into() };
+//!     let (program, tenant) = ("/usr/bin/lifeboat".into(), "shop".parse()?);
+//!     let setup = Setup { plan, tenant, identities: Vec::new(), counters: None, catalogue, program };
 //!     // The drill awaits this in its first stage, so that its time counts for the RTO.
 //!     let chosen = async {
 //!         let vault = Vault::open(&setup.plan.config).await?;
-//!         vault.choose(&setup.plan.tenant, setup.plan.snapshot.as_ref()).await
+//!         let inventory = vault.look(&setup.plan.goal).await?;
+//!         vault.choose(&inventory, &setup.tenant, &setup.plan.goal, None).await
 //!     };
 //!     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
 //!     println!("{}", markdown::render(&report));

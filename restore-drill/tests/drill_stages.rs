@@ -40,6 +40,8 @@ CREATE TABLE ir_module_module (name varchar, state varchar, latest_version varch
 INSERT INTO ir_module_module VALUES ('base', 'installed', '17.0.1.3');
 CREATE TABLE ir_config_parameter (key varchar, value text);
 INSERT INTO ir_config_parameter VALUES ('database.uuid', 'u'), ('database.secret', 's'), ('database.create_date', 'd');
+INSERT INTO ir_config_parameter SELECT name || 'endpoint', 'http://127.0.0.1:9' FROM unnest('{iap.,sms.,snailmail.,iap.partner_autocomplete.,enrich.,reveal.}'::text[]) name;
+INSERT INTO ir_config_parameter VALUES ('database.is_neutralized', 'true');
 CREATE TABLE ir_attachment (id serial PRIMARY KEY, name varchar, type varchar, file_size int, checksum varchar,
                             store_fname varchar, db_datas bytea);
 INSERT INTO ir_attachment (name, type, file_size, checksum, store_fname) VALUES
@@ -262,7 +264,10 @@ async fn real_tenants_pass_and_one_flipped_bit_in_a_file_fails() {
         );
         let end = "echo '{\"baseline\": {\"tables\": 481, \"differences\": []}}'; exit 0";
         let report = drilled(&case(&format!("{restore}{end}"), "", ""), Duration::ZERO).await;
-        assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.reasons);
+        // The script does not neutralize, and the drill says so.
+        let live = |reason: &&String| reason.starts_with("neutralized: ");
+        let others: Vec<_> = report.reasons.iter().filter(|reason| !live(reason)).collect();
+        assert!(others.is_empty() && report.reasons.len() > 3, "{:?}", report.reasons);
         let integrity = report.integrity.clone().unwrap();
         assert!(integrity.files > 1000 && integrity.files_right + integrity.empty_absent == integrity.files);
         assert!(report.summary.hard.passed >= 55, "{:?}", report.summary);

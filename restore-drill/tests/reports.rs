@@ -123,7 +123,7 @@ async fn drills_are_listed_shown_compared_and_exported() {
         "{list}"
     );
     assert!(lines[2].contains("  NOT RUN  ") && lines[3].contains("  passed   "), "{list}");
-    assert!(lines[3].ends_with("6/7    retail_north"), "{list}");
+    assert!(lines[3].ends_with("8/11   retail_north"), "{list}");
     assert!(lines.iter().all(|line| line.chars().count() <= 80), "{list}");
     let list: Value =
         serde_json::from_str(&host.says(&["list", "--json", "--tenant", "retail_south"]).await).unwrap();

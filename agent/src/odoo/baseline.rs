@@ -52,7 +52,8 @@ pub struct Baseline {
     /// copy is cut off from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reaches: Vec<String>,
-    /// Columns, indexes, constraints and sequences. `None` in older baselines, and if there is too much of it.
+    /// Columns, indexes, constraints and sequences. `None` in older baselines, and if there is too much of
+    /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<SchemaFacts>,
     /// The values of decisive tables, those that the database has. `None` in older baselines.

@@ -1,4 +1,4 @@
-//! Looks whether anything in the restored copy could still act outside: the restore neutralized it, and this
+//! Checks whether anything in the restored copy could still act outside: the restore neutralized it, and this
 //! trusts no word of that.
 
 use lifeboat::error::Result;
@@ -47,7 +47,8 @@ fn note(live: usize, unknown: &Unknowns) -> String {
     }
 }
 
-/// What is live fails the drill. What nobody could judge lowers the coverage: it is named, and a person looks.
+/// What is live fails the drill. What nobody could judge lowers the coverage: it is named, and a person
+/// looks.
 fn findings(live: Vec<String>, unknown: &Unknowns) -> Vec<Finding> {
     let mut all: Vec<Finding> =
         live.into_iter().map(|what| Finding::new(NEUTRALIZED, State::Failed, what)).collect();

@@ -223,13 +223,13 @@ pub fn could_not_run() -> Report {
     let why =
         "lifeboat restore ended with exit code 7: s3://acme-dr/prod: HTTP 403 AccessDenied (5 tries in 92 s)";
     report.rto.measured_ms = None;
-    report.coverage = Coverage { exercised: 0, parts: 7 };
+    report.coverage = Coverage { exercised: 0, parts: 11 };
     report.findings = vec![Finding::new("restore", State::Unknown, why)];
     report.findings.extend(
         PARTS.iter().map(|part| Finding::new(part, State::NotRun, "an earlier stage did not finish")),
     );
     report.reasons = vec![format!("restore: {why}")];
-    for stage in report.stages.iter_mut().skip(2).take(5) {
+    for stage in report.stages.iter_mut().skip(2).take(9) {
         (stage.state, stage.ms, stage.note) = (State::NotRun, 0, "an earlier stage did not finish".into());
     }
     (report.stages[2].state, report.stages[2].ms, report.stages[2].note) =
