@@ -184,9 +184,9 @@ pub async fn chain(report: &Report, vault: &Vault) -> Result<Option<String>> {
     let Some(previous) = &report.previous else { return Ok(None) };
     Ok(Some(match read(vault, &previous.drill).await {
         Ok(stored) if Sha256::of(&stored.json) == previous.sha256 => "stored as it was then".to_owned(),
-        Ok(_) => "NOT AS IT WAS: another report is stored under its name".to_owned(),
+        Ok(_) => "ALTERED: another report is stored under its name".to_owned(),
         Err(e) if e.kind() == Kind::NotFound => "not stored any more".to_owned(),
-        Err(e) if e.is_damage() => format!("NOT AS IT WAS: {}", e.line()),
+        Err(e) if e.is_damage() => format!("ALTERED: {}", e.line()),
         Err(e) => return Err(e),
     }))
 }

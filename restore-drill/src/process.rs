@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::process::Command;
 
 /// How much of each output stream is kept: the end, where programs say what went wrong.
-const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const OUTPUT_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How long it may take to clean up; then it is killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(30));
 

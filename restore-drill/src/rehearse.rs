@@ -62,6 +62,7 @@ impl Rehearsal {
         plan.config.clone_from(&self.config);
         plan.postgres_bin_dir = plan.postgres_bin_dir.or(config.postgres.bin_dir);
         (plan.goal, plan.rpo, plan.keep) = (Goal::NewestDump, None, false);
+        plan.odoo = None; // a release does not wait for test transactions
         let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
         Ok(Setup {
             plan,

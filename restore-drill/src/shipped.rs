@@ -1,6 +1,7 @@
 //! Commands of the shipped program `lifeboat`, and what they print with `--json`.
 
 use lifeboat::environment;
+use lifeboat::error::Kind;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -39,6 +40,16 @@ pub fn answer(stdout: &str) -> Option<Value> {
     parse(stdout).or_else(|| parse(stdout.lines().rev().find(|line| !line.trim().is_empty())?))
 }
 
+/// Exit codes of `lifeboat` that mean "the archive or the restored data is wrong", not "I could not do it":
+/// incomplete, integrity, signature, filestore.
+pub fn kind(code: Option<i32>) -> Kind {
+    let wrong = [Kind::Incomplete, Kind::Integrity, Kind::Signature, Kind::Filestore];
+    match code {
+        Some(code) if wrong.iter().any(|kind| i32::from(kind.exit_code()) == code) => Kind::Integrity,
+        _ => Kind::Refused,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +59,15 @@ mod tests {
         assert!(answer("{\n \"a\": 1\n}\n").is_some());
         assert!(answer("noise\n{\"a\": 1}\n\n").is_some());
         assert!(answer("").is_none() && answer("[1]").is_none() && answer("{\"a\"").is_none());
+    }
+
+    #[test]
+    fn a_damaged_archive_is_told_from_a_restore_that_could_not() {
+        for wrong in [3, 10, 11, 14] {
+            assert_eq!(kind(Some(wrong)), Kind::Integrity, "{wrong}");
+        }
+        for unable in [Some(7), Some(12), Some(13), Some(101), None] {
+            assert_eq!(kind(unable), Kind::Refused, "{unable:?}");
+        }
     }
 }

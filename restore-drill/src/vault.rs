@@ -23,7 +23,7 @@ use lifeboat::repository::{Repository, layout};
 
 use crate::plan::target::{Goal, Moment, second_of};
 use crate::report::publish::Files;
-use crate::report::verdict::ms;
+use crate::report::verdict::{Verdict, ms};
 use crate::setup::{Chosen, Skipped, Worst};
 use crate::snapshot::{Replay, Snapshot};
 
@@ -132,7 +132,10 @@ impl Vault {
                     }
                 };
                 let asked = PointAsked { tenant: Some(tenant.clone()), ..PointAsked::instance(target) };
-                let snapshot = of_point(inventory, asked, replay)?;
+                let mut snapshot = of_point(inventory, asked, replay)?;
+                if let (Replay::Latest, Some(last)) = (replay, window.spans.last()) {
+                    snapshot.point = last.to; // not the base backup's time
+                }
                 let age = window.spans.last().map(|last| lag(now, last.to));
                 let before = before(inventory, &snapshot);
                 return Ok(Chosen { snapshot, before, seed, age, worst, skipped: Vec::new() });
@@ -185,6 +188,9 @@ impl Vault {
     pub async fn drilled(&self) -> Result<BTreeMap<TenantName, Timestamp>> {
         let mut newest = BTreeMap::new();
         for drill in drills::recent(&self.repository, &self.trust).await?.drills {
+            if drill.verdict == Verdict::CouldNotRun.to_string() {
+                continue; // it proved nothing, so it was no turn
+            }
             let time = drill.time();
             let known = newest.entry(drill.tenant).or_insert(time);
             *known = time.max(*known);
@@ -222,7 +228,12 @@ fn of_point(inventory: &Inventory, asked: PointAsked, replay: Replay) -> Result<
 /// The tenant's newest dump whose state is older than the one that is drilled.
 fn before(inventory: &Inventory, drilled: &Snapshot) -> Option<SnapshotId> {
     let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(&drilled.tenant)));
-    let mut older = dumps.into_iter().filter(|dump| dump.manifest.point < drilled.point);
+    // What a dump says of sequences is read until its end.
+    let end = |dump: &lifeboat::inventory::Snapshot| match drilled.replayed_to {
+        None => dump.manifest.point,
+        Some(_) => dump.manifest.ended,
+    };
+    let mut older = dumps.into_iter().filter(|dump| end(dump) < drilled.point);
     older.next_back().map(|dump| dump.manifest.id.clone())
 }
 
@@ -254,9 +265,6 @@ pub fn drawn() -> u64 {
 }
 
 fn no_second() -> Error {
-    Error::new(
-        Kind::NotFound,
-        "the recovery window contains no second: nothing can be drilled at a random one",
-    )
-    .next("run `lifeboat window`; it shows what is missing")
+    Error::new(Kind::NotFound, "the recovery window is empty: no point in time can be restored")
+        .next("run `lifeboat window`; it shows what is missing")
 }

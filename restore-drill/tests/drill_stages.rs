@@ -132,11 +132,11 @@ async fn a_good_snapshot_passes_and_nothing_stays_behind() {
         "choose",
         "provision",
         "restore",
-        "before",
         "neutralized",
         "files",
         "indexes",
         "checks",
+        "before",
         "odoo",
         "transactions",
         "silence",
@@ -200,7 +200,7 @@ async fn a_restore_that_could_not_is_told_from_an_archive_that_is_damaged() {
         assert!(report.reasons[0].contains("no luck"), "{:?}", report.reasons);
         assert_eq!(
             statuses(&report)[3..11],
-            ["before", "neutralized", "files", "indexes", "checks", "odoo", "transactions", "silence"]
+            ["neutralized", "files", "indexes", "checks", "before", "odoo", "transactions", "silence"]
                 .map(|name| (name, State::NotRun))
         );
         assert_eq!(statuses(&report)[11], ("tear down", State::Done));

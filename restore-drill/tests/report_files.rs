@@ -106,8 +106,8 @@ fn test_results_count_nothing_as_passed_that_did_not_pass() {
 fn markdown_has_the_record_too() {
     let text = markdown::render(&sample::failed());
     for words in [
-        "8 of 11 parts of a recovery were exercised. Restored data is missing",
-        "Owner: operations@example.com, due 2026-12-07. Retest: `restore-drill run /etc/lifeboat/shop.toml`",
+        "8 of 11 parts of a recovery were exercised. Something is wrong",
+        "Owner: operations@example.com, due 2026-12-07. Retest: `restore-drill run /etc/lifeboat/shop.toml --tenant retail_north`",
         "| run by | postgres@restore-1 |",
         "| report before | 20261123T040000Z-drill-00000007, SHA-256 ",
     ] {

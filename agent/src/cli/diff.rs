@@ -32,7 +32,7 @@ use crate::repository::snapshots::Trust;
 /// rights, parameters, views, columns, indexes, constraints, and the rows of each table. Needs an identity.
 /// Nothing is restored. With --database, a database that exists is compared with a dump.
 ///
-/// Exit code 3: something is lost, as no normal work explains. 0: nothing is.
+/// Exit code 3: something is lost that normal work does not explain. 0: nothing is lost.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -127,7 +127,7 @@ async fn manifests(
     if ids.len() != want {
         return Err(Error::new(
             Kind::Usage,
-            format!("{} named; {want} must be", counted(ids.len() as u64, "snapshot")),
+            format!("{} given, but {want} needed", counted(ids.len() as u64, "snapshot")),
         )
         .next("name two snapshots, or one and --database"));
     }

@@ -15,6 +15,7 @@ mod modules;
 mod quiet;
 mod secrets;
 mod tables;
+mod touched;
 mod unknown;
 
 use crate::error::{Error, Kind, Result};
@@ -27,6 +28,7 @@ use modules::Modules;
 pub use modules::Origin;
 use quiet::Quiet;
 use tables::{Tables, Unfit};
+pub use touched::Touched;
 pub use unknown::{Unknown, UnknownKind, Unknowns};
 
 /// How many findings one check reports at most.

@@ -13,7 +13,8 @@ use crate::plan::target::Moment;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  passed: restored, validated, and within the objectives
-  1  failed: restored data, or the archive, is missing, damaged or contradictory
+  1  failed: the archive, the restored data, what was lost since the dump before,
+     or Odoo on the copy is wrong; the report says which
   2  the plan, a check or an argument is wrong; nothing was done
   3  missed objective: the data is right, but too old (RPO) or too late (RTO)
   4  could not run: the snapshot is neither proved nor refuted, or the report
@@ -24,28 +25,29 @@ Plan, a TOML file (paths are relative to it):
   # the configuration of this restore host, with the identity
   config = \"/etc/lifeboat/restore.toml\"
   tenant = \"shop\"        # or: tenants = [\"shop\", \"retail_*\"]
-  sample = 3             # optional; of several tenants only so many, those
-                         # first that were not drilled for the longest time
-  parallel = 2           # drills at a time; 2 is the most
+  sample = 3             # optional; drills only 3 of them: those whose last
+                         # drill is the oldest, or that had none
+  parallel = 2           # drills at a time: 1 or 2 [default: 2]
   # optional, one of these; the default is the tenant's newest dump
   snapshot = \"20261120T015812Z-dump-4f3a9c1e\"
   release = \"2026.11.20\" # the newest dump of this release
   target = \"random\"      # any second of the recovery window, from base backup
                          # and WAL; or \"latest\"; or a time with its zone
+  seed = 7               # optional, with target = \"random\"
   # optional, for the report: who approved the drill, who acts on findings, and
   # in which time
   approved_by = \"J. Doe, head of operations\"
   owner = \"operations@example.com\"
   due = \"14d\"
   [objective]            # optional; without it RPO and RTO are measured only
-  rpo = \"24h\"            # from the snapshot's state to the start of the drill
+  rpo = \"24h\"            # age of the newest state that could be restored
   rto = \"30m\"            # from the start of the drill to the last check
   [checks]
   extra_dir = \"checks\"   # optional; your own checks, <area>/<ID>.sql
   timeout = \"5m\"         # of one check
   # optional, one for each check: known violations that do not fail the drill
   [[accept]]
-  check = \"ACC01\"        # a hard check; or \"files\": missing files
+  check = \"ACC01\"        # a hard check; or \"files\", \"backup before\"
   max = 3                # more violations fail the drill
   reason = \"three invoices of 2019\"   # is part of the report
   until = \"2027-01-31\"   # after that day, UTC, they fail the drill again
@@ -69,7 +71,7 @@ const EXAMPLES: &str = "\
 Examples:
   restore-drill run shop.toml
   restore-drill run shop.toml --snapshot 20261120T015812Z-dump-4f3a9c1e
-  # a working copy of the state before the accident, kept
+  # keeps a checked copy of the state before the accident; its server is stopped
   restore-drill run shop.toml --target 2026-11-20T01:58:12Z --keep
   restore-drill run shop.toml --json --report-dir /var/lib/drills";
 
@@ -100,10 +102,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the drill of a plan
     ///
-    /// Restores a snapshot with the shipped `lifeboat restore` into a private PostgreSQL that listens on no
-    /// network, neutralized. Checks the file of every attachment, tables and indexes, the baseline of the
-    /// backup, and the business checks. Then removes everything, and writes the report into the repository
-    /// under instances/<instance>/drills/<id>/: report.json (signed), report.html, report.md and junit.xml.
+    /// Restores a dump or a point in time with `lifeboat restore`, neutralized, into a private PostgreSQL
+    /// without network. Compares the copy with the baseline and with the dump before, checks every file,
+    /// table and index, and runs the business checks. With `[odoo]` in the plan, starts Odoo on the copy and
+    /// makes test orders, invoices and payments. Then removes the copy, and stores the report in the
+    /// repository, in instances/<instance>/drills/<id>/.
     #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
     Run(Run),
     /// Restore and check a tenant for `lifeboat checkpoint --rehearse`
@@ -183,7 +186,8 @@ pub(crate) struct Run {
     /// Drill this point in time instead of the plan's state: a time with its zone, random or latest
     #[arg(long, value_name = "POINT")]
     pub target: Option<Moment>,
-    /// The seed of a random point, to repeat a drill
+    /// The seed of a random point. To repeat a drill later, give its second as --target: the same seed gives
+    /// the same second only while the recovery window is the same
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Also write the report to DIR/<drill id>/
@@ -217,7 +221,7 @@ pub(crate) struct Rehearse {
     /// The age identity; may be repeated [default: seal.identity_files]
     #[arg(long, value_name = "FILE")]
     pub identity: Vec<PathBuf>,
-    /// A plan, used if it is the tenant's: known violations, own checks, RTO, places; may be repeated
+    /// A plan, used if it covers the tenant: known violations, own checks, RTO, directories; may be repeated
     #[arg(long, value_name = "FILE")]
     pub plan: Vec<PathBuf>,
     /// Compare tables and sequences with these counters, which a checkpoint recorded

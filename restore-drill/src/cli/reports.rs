@@ -174,7 +174,7 @@ pub(crate) async fn list(arguments: List) -> Result<()> {
             Verdict::Passed => "passed",
             Verdict::Failed => "FAILED",
             Verdict::MissedObjective => "MISSED",
-            Verdict::CouldNotRun => "NOT RUN",
+            Verdict::CouldNotRun => "UNKNOWN",
         };
         let line = format!(
             "{:<8}  {:<16}  {word:<7}  {:<9}  {:<9}  {parts:<5}  {}",
@@ -244,7 +244,7 @@ fn summary(out: &mut String, report: &Report) {
         row(name, &format!("{measured} ({met})"));
     }
     for stage in &report.stages {
-        let sign = stage.state.word();
+        let sign = stage.shown().word();
         row(&stage.name, &format!("{:<9}  {sign}: {}", span(stage.ms), shown::foreign(&stage.note)));
     }
     let nobody = || "not recorded".to_owned();

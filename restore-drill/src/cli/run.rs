@@ -2,11 +2,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use lifeboat::clock;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::inventory::Inventory;
 use lifeboat::names::{TenantName, counted};
 use serde_json::json;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
@@ -19,6 +23,9 @@ use crate::report::verdict::Verdict;
 use crate::setup::{Chosen, Setup};
 use crate::vault::Vault;
 use crate::{catalogue, drill, history, say};
+
+/// How old what is known of the repository may be when a drill begins.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 
 /// Runs the drills of a plan; the exit code of the worst verdict.
 pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
@@ -111,13 +118,16 @@ async fn several(
     cancel: &CancellationToken,
 ) -> Result<Verdict> {
     let vault = Vault::open(&plan.config).await?;
-    let inventory = Arc::new(vault.look(&plan.goal).await?);
+    let looked = Mutex::new((clock::instant(), Arc::new(vault.look(&plan.goal).await?)));
+    let inventory = looked.lock().await.1.clone();
     let tenants = chosen(plan, &vault, &inventory).await?;
     say::line(&format!("{}, {} at a time", counted(tenants.len(), "drill"), plan.parallel));
-    let drills = tenants.into_iter().map(|tenant| {
-        let (setup, vault, inventory) = (setup(tenant), &vault, inventory.clone());
+    // After a signal, no further drill begins.
+    let drills = tenants.into_iter().take_while(|_| !cancel.is_cancelled()).map(|tenant| {
+        let (setup, vault, looked) = (setup(tenant), &vault, &looked);
         async move {
             let chosen: futures::future::BoxFuture<'_, Result<Chosen>> = Box::pin(async {
+                let inventory = fresh(vault, plan, looked).await?;
                 vault.choose(&inventory, &setup.tenant, &setup.plan.goal, setup.plan.seed).await
             });
             let mut report = drill::run(&setup, &Local, chosen, cancel).await;
@@ -131,7 +141,14 @@ async fn several(
     let mut running = futures::stream::iter(drills).buffer_unordered(plan.parallel);
     let (mut worst, mut reports, mut lines) = (Verdict::Passed, Vec::new(), Vec::new());
     while let Some(done) = running.next().await {
-        let (report, verdict) = done?;
+        let (report, verdict) = match done {
+            Ok(done) => done,
+            Err(error) => {
+                say::error(&error);
+                worst = worst.worst(Verdict::CouldNotRun);
+                continue;
+            }
+        };
         worst = worst.worst(verdict);
         lines.push((report.tenant.to_string(), format!("{:<20} {}", verdict.words(), report.drill)));
         reports.push(report);
@@ -147,13 +164,22 @@ async fn several(
     Ok(worst)
 }
 
+/// What is stored; read again if that was long ago: drills of many tenants take hours.
+async fn fresh(
+    vault: &Vault,
+    plan: &Plan,
+    looked: &Mutex<(Instant, Arc<Inventory>)>,
+) -> Result<Arc<Inventory>> {
+    let mut looked = looked.lock().await;
+    if looked.0.elapsed() > LOOK_AGAIN {
+        *looked = (clock::instant(), Arc::new(vault.look(&plan.goal).await?));
+    }
+    Ok(looked.1.clone())
+}
+
 /// The tenants of this run. Of a sample, those come first that were not drilled for the longest time, so
 /// that every tenant has its turn; among equals, chance decides.
-async fn chosen(
-    plan: &Plan,
-    vault: &Vault,
-    inventory: &lifeboat::inventory::Inventory,
-) -> Result<Vec<TenantName>> {
+async fn chosen(plan: &Plan, vault: &Vault, inventory: &Inventory) -> Result<Vec<TenantName>> {
     let mut tenants: Vec<TenantName> =
         Vault::tenants(inventory).into_iter().filter(|tenant| plan.covers(tenant)).collect();
     // A tenant that is named and has no backup is drilled all the same: that drill tells what is wrong.

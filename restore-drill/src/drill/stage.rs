@@ -125,6 +125,14 @@ impl<'a> Drill<'a> {
         }
     }
 
+    /// Two drills print at a time: then each line says whose it is.
+    fn whose(&self) -> String {
+        match self.setup.plan.only_tenant() {
+            Some(_) => String::new(),
+            None => format!("{}: ", self.setup.tenant),
+        }
+    }
+
     fn record(
         &mut self,
         name: &str,
@@ -138,13 +146,15 @@ impl<'a> Drill<'a> {
             State::Failed => "FAILED: ",
             State::Unknown => "ERROR: ",
         };
-        say::indented(&format!("  {name:<11}{:>13}  {sign}{note}", clock::span_text(took)), STAGE_NOTE);
+        let of = self.whose();
+        say::indented(&format!("  {name:<12}{:>12}  {of}{sign}{note}", clock::span_text(took)), STAGE_NOTE);
         let (name, ms) = (name.to_owned(), ms(took));
         self.report.stages.push(StageRecord { name, state, ms, note, in_rto, exercised });
     }
 
     /// Judges, and says what of the stages and parts of a drill was not reached.
     pub fn end(mut self, names: &[&str], parts: &[&str]) -> Report {
+        let of = self.whose();
         let report = &mut self.report;
         for (at, &name) in names.iter().enumerate() {
             if !report.stages.iter().any(|stage| stage.name == name) {
@@ -168,14 +178,14 @@ impl<'a> Drill<'a> {
         (report.verdict, report.reasons) = verdict::judge(&report.findings, report.rpo, report.rto);
         report.exit_code = report.verdict.exit_code();
         report.ended = clock::now();
-        say_result(report);
+        say_result(report, &of);
         self.report
     }
 }
 
-fn say_result(report: &Report) {
+fn say_result(report: &Report, whose: &str) {
     for reason in &report.reasons {
-        say::line(&format!("  - {reason}"));
+        say::line(&format!("  - {whose}{reason}"));
     }
     let of = |name: &str, measure: Measure| {
         let measured = measure.measured_ms.map_or_else(|| "not measured".to_owned(), verdict::span);
@@ -185,7 +195,7 @@ fn say_result(report: &Report) {
         }
     };
     say::line(&format!(
-        "{}   {}   {}   {} exercised",
+        "{whose}{}   {}   {}   {} exercised",
         report.verdict.words(),
         of("RPO", report.rpo),
         of("RTO", report.rto),

@@ -41,8 +41,6 @@ pub struct Running {
     pub web: OdooWeb,
     /// The user, and what is known of the tenant.
     pub entrance: Entrance,
-    /// Whether it can reach anybody.
-    pub network: Network,
 }
 
 /// What became of a start.
@@ -51,6 +49,8 @@ pub enum Booted {
     Up(Box<Running>),
     /// It does not, and why: the copy or the release is wrong.
     Down(String),
+    /// It was not started: nothing would keep the copy's code from reaching others.
+    NotIsolated(String),
 }
 
 /// Starts it.
@@ -64,7 +64,10 @@ pub async fn boot(room: &Room, plan: &OdooPlan, cancel: &CancellationToken) -> R
     let url = OdooUrl::parse(&format!("http://127.0.0.1:{port}"), false)?;
     let files = prepare::files(room, plan, port).await?;
     let entrance = prepare::entrance(room).await?;
-    let network = Network::probe(room, &files.dir).await?;
+    let network = match Network::probe(room, &files.dir).await? {
+        Ok(network) => network,
+        Err(why) => return Ok(Booted::NotIsolated(why)),
+    };
 
     let mut words = plan.command.clone();
     words.extend(["-c".to_owned(), files.conf.display().to_string()]);
@@ -84,7 +87,7 @@ pub async fn boot(room: &Room, plan: &OdooPlan, cancel: &CancellationToken) -> R
     match starting.until_up(plan.boot_timeout, cancel).await? {
         Ok(api) => {
             let Starting { child, log, web, entrance, .. } = starting;
-            Ok(Booted::Up(Box::new(Running { child, pid, log, api, web, entrance, network })))
+            Ok(Booted::Up(Box::new(Running { child, pid, log, api, web, entrance })))
         }
         Err(why) => {
             let cause = starting.log.cause();
@@ -125,7 +128,7 @@ impl Starting {
             if left.is_zero() {
                 let hint = match self.log.since(0).contains("HTTP service (werkzeug) running on") {
                     true => {
-                        " (its command does not hand on the socket: it must become Odoo itself, with exec)"
+                        "; odoo.command of the plan must be Odoo itself, or a script that ends with exec: otherwise Odoo does not get the drill's socket"
                     }
                     false => "",
                 };
@@ -183,15 +186,12 @@ impl Starting {
 }
 
 impl Running {
-    /// What it sent until now; `None` if it is not isolated.
+    /// What it sent until now.
     ///
     /// # Errors
     /// If the kernel's counters cannot be read.
-    pub fn traffic(&self) -> Result<Option<Traffic>> {
-        match self.network {
-            Network::Closed { .. } => closed::traffic(self.pid).map(Some),
-            Network::Open { .. } => Ok(None),
-        }
+    pub fn traffic(&self) -> Result<Traffic> {
+        closed::traffic(self.pid)
     }
 
     /// How it ended, if it did.

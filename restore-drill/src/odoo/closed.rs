@@ -30,19 +30,29 @@ const PROC_BYTES_MAX: u64 = 1024 * 1024;
 /// Address space, processes of the account, seconds of CPU; no core files with restored data.
 const LIMITS: [&str; 4] = ["--as=6442450944", "--nproc=4096", "--cpu=3600", "--core=0"];
 
-/// Closes the network; `$1` has the files that replace those of /etc. Sockets of name services are hidden:
-/// they would look up names outside.
+/// Closes the network; `$1` has the files that replace those of /etc. A socket with a path works across
+/// network namespaces, so those of this machine's services are hidden (name services, PostgreSQL, Docker, …),
+/// and so are the data directories of its own clusters, which the server's account may read.
 const CLOSE: &str = r#"set -e
 etc=$1; shift
 PATH=$PATH:/usr/sbin:/sbin
 ip link set lo up
+hostname drill || true
 for file in hosts resolv.conf; do
     [ ! -e "/etc/$file" ] || mount --bind "$etc/$file" "/etc/$file"
 done
-for socket in /run/systemd/resolve/io.systemd.Resolve /run/nscd/socket /var/run/nscd/socket \
-    /run/dbus/system_bus_socket; do
-    [ ! -e "$socket" ] || mount --bind "$etc/hosts" "$socket"
+resolv=$(readlink -f /etc/resolv.conf || true)
+for hidden in /run/* /var/run/* /var/lib/postgresql /var/lib/pgsql /tmp/.s.*; do
+    case "$etc" in "$hidden"/*) continue ;; esac
+    if [ -L "$hidden" ]; then continue
+    elif [ -d "$hidden" ]; then mount -t tmpfs -o mode=755 none "$hidden"
+    elif [ -S "$hidden" ]; then mount --bind "$etc/hosts" "$hidden"
+    fi
 done
+if [ ! -e /etc/resolv.conf ] && [ -n "$resolv" ]; then
+    mkdir -p "${resolv%/*}"
+    cp "$etc/resolv.conf" "$resolv"
+fi
 "#;
 /// Hands the socket on; `exec` keeps the process number, which must be that of the program.
 const HAND_ON: &str = r#"exec 3<&0 </dev/null
@@ -50,52 +60,41 @@ LISTEN_PID=$$ LISTEN_FDS=1
 export LISTEN_PID LISTEN_FDS
 exec "$@"
 "#;
-const HOSTS: &str = "127.0.0.1 localhost mail.invalid webhook.invalid\n::1 localhost\n";
+const HOSTS: &str = "127.0.0.1 localhost drill mail.invalid webhook.invalid\n::1 localhost\n";
 /// 192.0.2.1 is for documentation (RFC 5737): nobody has it.
 const RESOLV: &str = "nameserver 192.0.2.1\noptions timeout:1 attempts:1\n";
 
-/// Whether programs get a namespace of their own.
+/// A network namespace of one's own, for one program.
 #[derive(Clone, Debug)]
-pub enum Network {
-    /// They do.
-    Closed {
-        /// The files that replace those of /etc.
-        etc: PathBuf,
-    },
-    /// They do not, because the kernel or the host refuses it.
-    Open {
-        /// The reason.
-        why: String,
-    },
+pub struct Network {
+    /// The files that replace those of /etc.
+    etc: PathBuf,
 }
 
 impl Network {
-    /// Tries it out, with files in `dir`.
+    /// Tries it out, with files in `dir`; or why it cannot be had.
     ///
     /// # Errors
     /// If the files cannot be written.
-    pub async fn probe(room: &Room, dir: &Path) -> Result<Network> {
+    pub async fn probe(room: &Room, dir: &Path) -> Result<std::result::Result<Network, String>> {
+        if room.account == Account::Own {
+            let why = "only root can run Odoo as an account that reads neither the identity nor a key";
+            return Ok(Err(why.to_owned()));
+        }
         disk::write_new_durable(&dir.join("hosts"), HOSTS.as_bytes())?;
         disk::write_new_durable(&dir.join("resolv.conf"), RESOLV.as_bytes())?;
-        let mut command = unshare(room, &format!("{CLOSE}exec \"$@\""), dir);
+        let mut command = unshare(&format!("{CLOSE}exec \"$@\""), dir);
         Ok(match process::run(command.arg("true"), PROBE_LIMIT).await {
-            Ok(ended) if ended.is_success() => Network::Closed { etc: dir.to_owned() },
-            Ok(ended) => Network::Open { why: ended.last_words().replace('\n', " | ") },
-            Err(e) => Network::Open { why: e.what().to_owned() },
+            Ok(ended) if ended.is_success() => Ok(Network { etc: dir.to_owned() }),
+            Ok(ended) => Err(ended.last_words().replace('\n', " | ")),
+            Err(e) => Err(e.what().to_owned()),
         })
     }
 
     /// The command that starts a program as the account of the place, with limits, and with the listener as
     /// descriptor 3. It is killed when the thread ends that starts it.
     pub fn command(&self, room: &Room, words: &[String], listener: TcpListener) -> Command {
-        let mut command = match self {
-            Network::Closed { etc } => unshare(room, &format!("{CLOSE}{HAND_ON}"), etc),
-            Network::Open { .. } => {
-                let mut shell = process::command(Path::new("sh"));
-                shell.arg("-c").arg(HAND_ON).arg("sh");
-                shell
-            }
-        };
+        let mut command = unshare(&format!("{CLOSE}{HAND_ON}"), &self.etc);
         command.arg("setpriv");
         if let Account::Other { uid, gid } = room.account {
             command.args(["--reuid".to_owned(), uid.to_string(), "--regid".to_owned(), gid.to_string()]);
@@ -107,14 +106,10 @@ impl Network {
     }
 }
 
-/// `sh -c SCRIPT sh ETC` in namespaces of its own. A user that is not root gets one of users, too, in which
-/// it is root.
-fn unshare(room: &Room, script: &str, etc: &Path) -> Command {
+/// `sh -c SCRIPT sh ETC` in namespaces of its own.
+fn unshare(script: &str, etc: &Path) -> Command {
     let mut command = process::command(Path::new("unshare"));
-    if room.account == Account::Own {
-        command.arg("--map-root-user");
-    }
-    command.args(["--net", "--mount", "--", "sh", "-c", script, "sh"]).arg(etc);
+    command.args(["--net", "--mount", "--uts", "--", "sh", "-c", script, "sh"]).arg(etc);
     command
 }
 

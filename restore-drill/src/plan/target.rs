@@ -40,7 +40,10 @@ impl FromStr for Moment {
         match text {
             "latest" => Ok(Moment::Latest),
             "random" => Ok(Moment::Random),
-            time => time.parse::<ZonedTime>().map(|time| Moment::At(time.0)),
+            time => time.parse::<ZonedTime>().map(|time| Moment::At(time.0)).map_err(|e| {
+                let what = format!("{}; or \"latest\", or \"random\"", e.what());
+                Error::new(e.kind(), what)
+            }),
         }
     }
 }

@@ -99,14 +99,14 @@ fn measures(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\nRPO is the time from the snapshot's state to the beginning of the drill: the changes that would have been \
-         lost if production had failed at that moment. RTO is the time from the beginning of the drill to the last \
+        "\nRPO is the age of the newest state that could be restored when the drill began: of a dump, the age of its \
+         state; of a point in time, the age of the last stored WAL. RTO is the time from the beginning of the drill to the last \
          check: finding the snapshot, creating the server, restoring, validating. It does not include the time to \
          notice a disaster, to decide, to get a machine, or to start Odoo."
     )?;
     match report.snapshot.as_ref().is_some_and(|snapshot| snapshot.by_choice) {
         true => {
-            writeln!(out, "\nThis snapshot was named explicitly, so its age says nothing about newer ones.")
+            writeln!(out, "\nThis dump was named, so the RPO is its age. Newer dumps may be stored.")
         }
         false => Ok(()),
     }
@@ -269,7 +269,7 @@ fn trade(out: &mut String, report: &Report) -> std::fmt::Result {
         None => Ok(()),
         Some(traffic) => writeln!(
             out,
-            "\n{} packets left the copy's network; {} connections were tried while {} scheduled actions ran.",
+            "\n{} packets left the copy's network. {} connections were tried from the start of Odoo to the end; {} scheduled actions ran once.",
             traffic.packets_out, traffic.attempts, traffic.actions
         ),
     }

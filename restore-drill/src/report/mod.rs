@@ -16,7 +16,7 @@ use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
 use crate::plan::Plan;
 use crate::setup::Worst;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Replay, Snapshot};
 
 pub mod baseline;
 pub mod compare;
@@ -215,7 +215,11 @@ impl Report {
 
     /// How to repeat it.
     pub fn retest(&self) -> String {
-        format!("restore-drill run {}", self.plan)
+        let target = match self.snapshot.as_ref().and_then(|snapshot| snapshot.replayed_to) {
+            Some(Replay::Time(time)) => format!(" --target {time}"),
+            _ => String::new(),
+        };
+        format!("restore-drill run {} --tenant {}{target}", self.plan, self.tenant)
     }
 }
 

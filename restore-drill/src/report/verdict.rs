@@ -14,7 +14,8 @@ use super::finding::{Finding, State};
 pub enum Verdict {
     /// Restored, validated, and within the objectives.
     Passed,
-    /// Restored data is missing, damaged or contradictory, or the archive is damaged.
+    /// The archive or the restored data is wrong, data was lost since the dump before, or Odoo failed on the
+    /// copy.
     Failed,
     /// The data is right, but too old, or recovery took too long.
     MissedObjective,
@@ -73,7 +74,7 @@ impl Verdict {
                 "The snapshot was restored, everything that was checked is right, and the objectives were met."
             }
             Verdict::Failed => {
-                "Restored data is missing, damaged or contradictory, or the archive is damaged."
+                "Something is wrong: the archive, the restored data, what production lost since the dump before, or Odoo on the copy."
             }
             Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
             Verdict::CouldNotRun => {
@@ -127,7 +128,16 @@ pub fn judge(findings: &[Finding], rpo: Measure, rto: Measure) -> (Verdict, Vec<
     let of = |state| -> Vec<String> {
         findings.iter().filter(|finding| finding.state == state).map(Finding::reason).collect()
     };
-    let (failed, open, missed) = (of(State::Failed), of(State::Unknown), missed(rpo, rto));
+    let (failed, mut open, missed) = (of(State::Failed), of(State::Unknown), missed(rpo, rto));
+    for (name, measure) in [("RPO", rpo), ("RTO", rto)] {
+        if failed.is_empty()
+            && open.is_empty()
+            && measure.objective_ms.is_some()
+            && measure.measured_ms.is_none()
+        {
+            open.push(format!("{name} was not measured, so nothing is known of its objective"));
+        }
+    }
     let verdict = match (failed.is_empty(), open.is_empty(), missed.is_empty()) {
         (false, _, _) => Verdict::Failed,
         (true, false, _) => Verdict::CouldNotRun,
@@ -170,6 +180,8 @@ mod tests {
         let late = format!("RPO is {}, but the objective is {}", span(101), span(100));
         assert_eq!(judged(&[], 101), (Verdict::MissedObjective, vec![late]));
         assert_eq!(judged(&[State::Unknown], 101).0, Verdict::CouldNotRun);
+        let unmeasured = Measure { objective_ms: Some(100), measured_ms: None };
+        assert_eq!(judge(&[], unmeasured, Measure::default()).0, Verdict::CouldNotRun);
         let (verdict, reasons) = judged(&[State::Unknown, State::Done, State::Failed], 101);
         assert_eq!((verdict, reasons.len()), (Verdict::Failed, 3));
         assert_eq!(reasons[0], "part: what");

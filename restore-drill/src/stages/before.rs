@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use lifeboat::error::{Kind, Result};
-use lifeboat::odoo::changes::{About, Change, Weight};
+use lifeboat::clock;
+use lifeboat::error::{Error, Kind, Result};
+use lifeboat::odoo::changes::{Change, Weight};
+use lifeboat::odoo::neutralize::Touched;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::{Stage, Stop};
 use crate::place::{DATABASE, Room};
+use crate::plan::accept::Acceptance;
 use crate::process;
 use crate::report::Report;
 use crate::report::finding::{Finding, State, shortened};
 use crate::setup::{Chosen, Setup};
-use crate::shipped::{answer, lifeboat};
+use crate::shipped::{answer, kind, lifeboat};
 
 /// The part of a drill that compares with the backup before.
 pub const BEFORE: &str = "backup before";
@@ -30,6 +33,8 @@ pub struct Before<'a> {
     pub room: &'a Room,
     /// What is drilled, and the dump before.
     pub chosen: &'a Chosen,
+    /// How many losses the plan accepts.
+    pub accepted: Option<&'a Acceptance>,
     /// Asks the program to stop.
     pub cancel: &'a CancellationToken,
 }
@@ -45,10 +50,11 @@ struct Told {
 impl Stage for Before<'_> {
     const NAME: &'static str = "before";
     const STOP: Stop = Stop::ByItself;
+    const IN_RTO: bool = false;
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
-        let Before { setup, room, chosen, cancel } = self;
+        let Before { setup, room, chosen, accepted, cancel } = self;
         let not_run = |report: &mut Report, why: String| {
             report.findings.push(Finding::new(BEFORE, State::NotRun, why.clone()));
             Ok(((), why))
@@ -72,17 +78,30 @@ impl Stage for Before<'_> {
         let told: Option<Told> = answer(&ended.stdout).and_then(|told| serde_json::from_value(told).ok());
         let Some(Told { mut changes, not_compared }) = told.filter(|_| compared) else {
             let why = shortened(&ended.last_words().replace('\n', " | "), CHARS_MAX);
-            return not_run(report, format!("lifeboat diff ended with {}: {why}", ended.how()));
+            return Err(Error::new(
+                kind(ended.status.code()),
+                format!("lifeboat diff ended with {}", ended.how()),
+            )
+            .because(why));
         };
         if !is_dump {
-            // Neutralizing changed values, and for that it was done.
-            changes.retain(|change| change.about != About::Values);
+            let left_out = Touched::by_neutralizing();
+            changes.retain(|change| !left_out.has(&change.what));
+            let what = "database.uuid, and the values that neutralizing changes: they were not compared";
+            report.findings.push(Finding::new(BEFORE, State::NotRun, what));
         }
         let count = |weight| changes.iter().filter(|change| change.weight == weight).count();
         let (lost, changed) = (count(Weight::Lost), count(Weight::Changed));
+        let refused = accepted.map(|known| known.refuses(lost as u64, clock::now()));
+        let state = if matches!(refused, Some(None)) { State::Done } else { State::Failed };
         for change in changes.iter().filter(|change| change.weight == Weight::Lost).take(LOST_MAX) {
+            let known = match (state, accepted, &refused) {
+                (State::Done, Some(known), _) => format!(" (accepted: {})", known.reason),
+                (_, _, Some(Some(why))) => format!(" ({why})"),
+                _ => String::new(),
+            };
             let what = shortened(&format!("since {before}: {change}"), CHARS_MAX);
-            report.findings.push(Finding::new(BEFORE, State::Failed, what));
+            report.findings.push(Finding::new(BEFORE, state, what + &known));
         }
         if lost == 0 {
             let what = format!("nothing is lost since {before}; {changed} changes to confirm");

@@ -27,11 +27,11 @@ pub const NAMES: [&str; 12] = [
     choose::Choose::NAME,
     PROVISION,
     restore::Restore::NAME,
-    before::Before::NAME,
     neutralized::Neutralized::NAME,
     files::Files::NAME,
     indexes::Indexes::NAME,
     checks::Checks::NAME,
+    before::Before::NAME,
     odoo::Odoo::NAME,
     transactions::Transactions::NAME,
     silence::Silence::NAME,
@@ -42,12 +42,12 @@ pub const NAMES: [&str; 12] = [
 pub const PARTS: [&str; 11] = [
     restore::ARCHIVE,
     restore::BASELINE,
-    before::BEFORE,
     neutralized::NEUTRALIZED,
     files::FILES,
     indexes::INDEXES,
     checks::HARD,
     checks::BASE,
+    before::BEFORE,
     odoo::ODOO,
     transactions::TRANSACTIONS,
     silence::SILENCE,
@@ -63,13 +63,14 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     if let Some(point) = setup.counters.as_deref() {
         drill.stage(counters::Compared { room, point }).await;
     }
-    drill.stage(before::Before { setup, room, chosen, cancel }).await;
     drill.stage(neutralized::Neutralized { room }).await;
     let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
     drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();
+    let accepted = setup.plan.accepted.iter().find(|known| known.check == before::BEFORE);
+    drill.stage(before::Before { setup, room, chosen, accepted, cancel }).await;
     let plan = setup.plan.odoo.as_ref();
     let mut odoo = drill.stage(odoo::Odoo { room, plan, cancel }).await.flatten();
     let wanted = plan.is_none_or(|plan| plan.transactions);

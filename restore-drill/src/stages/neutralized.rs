@@ -39,8 +39,11 @@ impl Stage for Neutralized<'_> {
 
 fn note(live: usize, unknown: &Unknowns) -> String {
     let open: u64 = unknown.found.values().sum();
-    let open =
-        if open > 0 { format!("; nobody could judge {open} more: look at them") } else { String::new() };
+    let open = if open > 0 {
+        format!("; {open} things may be live, see \"neutralized\" under \"Not exercised\"")
+    } else {
+        String::new()
+    };
     match live {
         0 => format!("nothing known is live{open}"),
         live => format!("{live} kinds of things are still live{open}"),
@@ -53,9 +56,7 @@ fn findings(live: Vec<String>, unknown: &Unknowns) -> Vec<Finding> {
     let mut all: Vec<Finding> =
         live.into_iter().map(|what| Finding::new(NEUTRALIZED, State::Failed, what)).collect();
     let open = unknown.sentences(NAMED_MAX);
-    all.extend(open.into_iter().map(|what| {
-        Finding::new(NEUTRALIZED, State::NotRun, format!("nobody could judge it, look at it: {what}"))
-    }));
+    all.extend(open.into_iter().map(|what| Finding::new(NEUTRALIZED, State::NotRun, what)));
     if all.is_empty() {
         all.push(Finding::new(NEUTRALIZED, State::Done, "nothing is live"));
     }

@@ -6,7 +6,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::Stage;
 use crate::odoo::boot::{self, Booted, Running};
-use crate::odoo::closed::Network;
 use crate::place::Room;
 use crate::plan::odoo::OdooPlan;
 use crate::report::Report;
@@ -42,13 +41,16 @@ impl Stage for Odoo<'_> {
                 found(State::Failed, &why);
                 Ok((None, why))
             }
+            Booted::NotIsolated(why) => {
+                let what =
+                    format!("not isolated ({why}): Odoo was not started, because it could reach others");
+                found(State::NotRun, &what);
+                Ok((None, what))
+            }
             Booted::Up(running) => {
                 let took = clock::span_text(begun.elapsed());
-                let how = match &running.network {
-                    Network::Closed { .. } => "isolated: its network has no way out".to_owned(),
-                    Network::Open { why } => format!("not isolated: {why}"),
-                };
-                let what = format!("Odoo {} answered after {took}; {how}", running.entrance.version);
+                let version = &running.entrance.version;
+                let what = format!("Odoo {version} answered after {took}, in a network without a way out");
                 found(State::Done, &what);
                 Ok((Some(running), what))
             }

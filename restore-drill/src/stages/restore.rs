@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::report::baseline::Baseline;
 use crate::report::finding::{Finding, State};
 use crate::setup::Setup;
-use crate::shipped::{answer, lifeboat};
+use crate::shipped::{answer, kind, lifeboat};
 use crate::snapshot::{Replay, Snapshot};
 use crate::{process, say};
 
@@ -153,16 +153,6 @@ fn error_of(answer: &Value) -> Option<(String, Option<String>)> {
     Some((why, error.get("next").and_then(Value::as_str).map(str::to_owned)))
 }
 
-/// Exit codes of `lifeboat` that mean "the archive or the restored data is wrong", not "I could not do it":
-/// incomplete, integrity, signature, filestore.
-fn kind(code: Option<i32>) -> Kind {
-    let wrong = [Kind::Incomplete, Kind::Integrity, Kind::Signature, Kind::Filestore];
-    match code {
-        Some(code) if wrong.iter().any(|kind| i32::from(kind.exit_code()) == code) => Kind::Integrity,
-        _ => Kind::Refused,
-    }
-}
-
 /// What should have been created but was not, as sentences: the content of materialized views, or
 /// everything else.
 fn not_made(answer: &Value, derived: bool) -> Vec<String> {
@@ -204,15 +194,5 @@ mod tests {
             {\"what\": \"owner\", \"why\": \"x\", \"failed\": false, \"derived\": false}]}";
         assert_eq!(of(made).unwrap().differences, ["INDEX i was not created: no"]);
         assert_eq!(not_made(&serde_json::from_str(made).unwrap(), true), ["view was not created: far"]);
-    }
-
-    #[test]
-    fn a_damaged_archive_is_told_from_a_restore_that_could_not() {
-        for wrong in [3, 10, 11, 14] {
-            assert_eq!(kind(Some(wrong)), Kind::Integrity, "{wrong}");
-        }
-        for unable in [Some(7), Some(12), Some(13), Some(101), None] {
-            assert_eq!(kind(unable), Kind::Refused, "{unable:?}");
-        }
     }
 }

@@ -50,6 +50,6 @@ fn a_time_and_the_latest_wal_differ_by_what_was_done_between() {
 fn without_wal_there_is_no_random_second() {
     let shop = Shop::made_up(&["t1"]);
     shop.back_up(&[]);
-    shop.drill("t1", "target = \"random\"").run().exits(4).says("the recovery window contains no second");
+    shop.drill("t1", "target = \"random\"").run().exits(4).says("the recovery window is empty");
     shop.drill("t1", "").run().ok();
 }

@@ -23,10 +23,10 @@ fn the_runbooks_commands_run_as_they_stand() {
     let good = backed_up(&site, name, &["--tenant", name])["dump"]["id"].as_str().unwrap().to_owned();
     let (day, orders) = best_day(&cluster, name);
     delete(&cluster, name, &format!("delete from sale_order where create_date::date = '{day}'"));
-    backed_up(&site, name, &["--tenant", name]);
+    let bad = backed_up(&site, name, &["--tenant", name])["dump"]["id"].as_str().unwrap().to_owned();
 
     for (line, code) in lines.into_iter().zip([3, 0, 3, 0, 0, 0]) {
-        let line = line.replace("SNAPSHOT", &good).replace("retail_north", name);
+        let line = line.replace("SNAPSHOT", &good).replace("SUSPICIOUS", &bad).replace("retail_north", name);
         let line = line.trim_start_matches("sudo -u lifeboat ");
         // What is between quotes is one word.
         let words = |(at, part): (usize, &'_ str)| -> Vec<String> {

@@ -20,6 +20,9 @@ pub(super) struct Origins {
     transient: BTreeSet<String>,
 }
 
+/// External identifiers of what people exported, imported or made with Studio: no module's.
+const NO_MODULES: [&str; 3] = ["__export__", "__import__", "studio_customization"];
+
 impl Origins {
     /// Reads them; what a database does not have, or not as Odoo makes it, is left out.
     pub(super) async fn read(session: &mut Session) -> Result<Origins> {
@@ -60,6 +63,9 @@ impl Origins {
 
     fn external_id(&mut self, row: &Row<'_>) {
         let (Some(module), Some(name), Some(model)) = (row.text(0), row.text(1), row.text(2)) else { return };
+        if NO_MODULES.contains(&module.as_str()) {
+            return;
+        }
         let table = model.replace('.', "_");
         if let (Some(decisive), Some(id)) = (Decisive::of(&table), row.int(3)) {
             self.rows.insert((decisive.table, id), module);

@@ -19,10 +19,14 @@ pub(super) fn changes(
         let (Some(was), Some(is)) = (before.get(lasting.table), after.get(lasting.table)) else { continue };
         all.extend(match DaysLost::of(&was.days, &is.days) {
             Some(lost) => {
-                // An entry that is posted again may get new lines: then the entry itself is still there.
-                let is_parent_lost =
-                    || all.iter().any(|one| one.what == "account_move" && one.weight == Weight::Lost);
-                let may_be_new = lasting.table == "account_move_line" && !is_parent_lost();
+                // An entry that is posted again may get new lines, and an order at a till is a draft at first:
+                // then the entry or the order itself is still there.
+                let is_lost = |table| all.iter().any(|one| one.what == table && one.weight == Weight::Lost);
+                let may_be_new = match lasting.table {
+                    "account_move_line" => !is_lost("account_move"),
+                    "pos_order_line" => !is_lost("pos_order"),
+                    _ => false,
+                };
                 let is_loss = lost.is_loss && !may_be_new;
                 Some(days(lasting, &lost, (was, is), if is_loss { Weight::Lost } else { Weight::Changed }))
             }
@@ -67,7 +71,10 @@ fn sum(lasting: &Lasting, was: &LastingCounts, is: &LastingCounts) -> Option<Cha
     let SumChanged { from, to } = SumChanged::of(&was.days, &is.days)?;
     let what = format!("{}.{}", lasting.table, lasting.amount.unwrap_or_default());
     let says = format!("the sum of the same confirmed rows is {to}, before {from}");
-    Some(Change::new(Weight::Lost, About::Documents, what, says))
+    // People may edit a confirmed order. What is posted or paid stays as it is.
+    let is_final = ["account_move", "account_move_line", "pos_order", "pos_payment"].contains(&lasting.table);
+    let weight = if is_final { Weight::Lost } else { Weight::Changed };
+    Some(Change::new(weight, About::Documents, what, says))
 }
 
 fn grown(lasting: &Lasting, was: &LastingCounts, is: &LastingCounts) -> Option<Change> {

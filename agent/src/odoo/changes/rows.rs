@@ -18,7 +18,7 @@ const SMALLER_MIN: u64 = 50;
 
 /// What Odoo, or a queue, deletes by itself: messages, notifications, logs, sessions, jobs, visitors of
 /// websites. Names begin with one of these.
-const TRANSIENT: [&str; 30] = [
+const TRANSIENT: [&str; 31] = [
     "auditlog_",
     "auth_totp_",
     "base_import_",
@@ -38,6 +38,7 @@ const TRANSIENT: [&str; 30] = [
     "mail_mail",
     "mail_message",
     "mail_notification",
+    "mail_partner_device",
     "mail_presence",
     "mail_push",
     "mail_tracking",

@@ -33,7 +33,8 @@ pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> 
 async fn sweep_one(dir: &Path) -> Option<Result<()>> {
     let lock = dir.join(LOCK);
     let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
-    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)?) {
+    // A drill locks its directory before it makes the cluster in it.
+    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)? && is_there(&dir.join("pg"))?) {
         (false, true) => disk::try_lock(&lock),
         _ => Ok(None), // kept, not created by us, or just being created
     };

@@ -59,7 +59,7 @@ pub fn trade(out: &mut String, report: &Report) {
     if let Some(traffic) = &report.traffic {
         let _ = writeln!(
             out,
-            "<p>{} packets left the copy's network; {} were tried while {} ran.</p>",
+            "<p>{} packets left the copy's network. {} were tried from the start of Odoo to the end, and {} ran once.</p>",
             traffic.packets_out,
             counted(traffic.attempts, "connection"),
             counted(traffic.actions, "scheduled action")

@@ -43,9 +43,9 @@ pub fn stages(out: &mut String, report: &Report) {
         begin += stage.ms;
     }
     out.push_str(
-        "</tbody></table>\n<p class=\"soft small\">RPO is the time from the snapshot's state to the beginning of the drill. \
+        "</tbody></table>\n<p class=\"soft small\">RPO is the age of the newest state that could be restored when the drill began. \
          RTO is the time from the beginning of the drill to the last check: finding the snapshot, creating the server, \
-         restoring, validating. It does not include the time to notice a disaster, to decide, or to get a machine.</p>\n",
+         restoring, validating. It does not include the time to notice a disaster, to decide, to get a machine, or to start Odoo.</p>\n",
     );
 }
 
@@ -55,7 +55,7 @@ pub fn findings(out: &mut String, report: &Report) {
     let mut found: Vec<_> = report.findings.iter().filter(|finding| open(finding.state)).collect();
     found.sort_by_key(|finding| std::cmp::Reverse(finding.state));
     if found.is_empty() && report.reasons.is_empty() {
-        out.push_str("<p>None: nothing needs to be done.</p>\n");
+        out.push_str("<p>Nothing is wrong. Changes to confirm, and what was not exercised, are below.</p>\n");
         return;
     }
     let owner = markup(report.owner.as_deref().unwrap_or("nobody is named in the plan"));
@@ -111,7 +111,7 @@ pub fn counts(out: &mut String, report: &Report) {
     };
     if let Some(baseline) = &report.baseline {
         let tables = baseline.tables.map_or("-".to_owned(), |tables| tables.to_string());
-        let what = "tables: rows, highest id, last write";
+        let what = "tables: rows, values, columns, indexes, constraints, documents by day";
         let right = if baseline.differences_count == 0 { tables.as_str() } else { "not all" };
         row(what, &tables, right, &differs(baseline.differences_count, "difference"));
     }

@@ -91,7 +91,11 @@ fn restored(out: &mut String, report: &Report) {
     match &report.snapshot {
         None => out.push_str("<p>None: no snapshot was found.</p>"),
         Some(snapshot) => {
-            let chosen = if snapshot.by_choice { "named in the plan" } else { "the newest of the tenant" };
+            let chosen = match (snapshot.replayed_to, snapshot.by_choice) {
+                (Some(_), _) => "with WAL replayed onto it",
+                (None, true) => "named in the plan or on the command line",
+                (None, false) => "the newest that fits the plan",
+            };
             let odoo = snapshot.odoo_version.as_deref().unwrap_or("of unknown version");
             let size = report
                 .integrity

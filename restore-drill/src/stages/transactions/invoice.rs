@@ -32,7 +32,9 @@ pub(super) async fn post(
     let differs = amount.plus(-total).map(Decimal::size).unwrap_or(amount);
     let cent = Decimal::whole(1).over(Decimal::whole(100)).unwrap_or_default();
     let tolerated = cent.times(Decimal::whole(i64::try_from(lines).unwrap_or(1))).unwrap_or_default();
-    ensure(differs <= tolerated, || format!("{name} is over {amount}, and its order over {total}"))?;
+    ensure(differs <= tolerated, || {
+        format!("the total of {name} is {amount}, but that of its order is {total}")
+    })?;
     is_balanced(desk, &posted).await?;
     Ok(Posted { id, name, residual: posted.amount("amount_residual")? })
 }

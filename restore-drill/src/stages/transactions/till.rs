@@ -30,7 +30,7 @@ struct Sold {
 pub(super) async fn trade(desk: &mut Desk<'_>, tenant: &Tenant) -> Result<(), Wrong> {
     tenant.needs(&["point_of_sale", "account"])?;
     if tenant.is_locked {
-        return Err(Wrong::NothingFor(format!("the books are locked until {}", tenant.day)));
+        return Err(Wrong::NothingFor(format!("the books are locked; the first open day is {}", tenant.day)));
     }
     desk.begin("session");
     let fields = ["name", "current_session_id", "payment_method_ids", "pricelist_id", "cash_rounding"];
