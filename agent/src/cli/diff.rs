@@ -37,8 +37,8 @@ use crate::repository::snapshots::Trust;
 #[command(after_long_help = "\
 Examples:
   lifeboat diff --tenant retail_north --identity id.txt
-  lifeboat diff 20261120T015812Z-dump-4f3a9c1e 20261121T015812Z-dump-9fc2ac9c --identity id.txt
-  lifeboat diff 20261120T015812Z-dump-4f3a9c1e --database retail_north --identity id.txt --json")]
+  lifeboat diff 20261120T015812Z-dump-4f3a9c1e 20261121T015812Z-dump-9fc2ac9c
+  lifeboat diff 20261120T015812Z-dump-4f3a9c1e --database retail_north --json")]
 pub struct Args {
     /// Two dumps of a tenant; one with --database
     #[arg(value_name = "SNAPSHOT", num_args = 1..=2, required_unless_present = "tenant", conflicts_with = "tenant")]

@@ -53,7 +53,7 @@ fn options_of_every_command_stand_in_the_help_of_the_program_alone() {
             let lines_max = match path.as_str() {
                 "lifeboat restore" => 150,
                 "lifeboat checkpoint" => 85, // what a pipeline says of its release
-                "lifeboat" => 58,            // a line for each command
+                "lifeboat" => 59,            // a line for each command
                 _ => 50,
             };
             assert!(text.lines().count() <= lines_max, "{path}: {} lines", text.lines().count());

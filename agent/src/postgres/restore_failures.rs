@@ -10,8 +10,6 @@ use crate::error::shown::foreign;
 /// How many failures are kept.
 const FAILURES_MAX: usize = 100_000;
 const PROGRAM: &str = "pg_restore: ";
-/// How the statement that failed begins.
-const COMMAND: &str = "Command was: ";
 
 /// One entry that was not created, or not completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +42,8 @@ impl Failures {
         let after_error = std::mem::take(&mut read.after_error);
         let Some(said) = line.strip_prefix(PROGRAM) else {
             read.unclear |= line.contains(PROGRAM);
-            // "DETAIL:  Key (order_id)=(7) is not present in table …", in the server's language
-            if let (true, Some(last)) = (after_error && !line.starts_with(COMMAND), read.found.last_mut()) {
-                last.why = format!("{}: {}", last.why, foreign(line));
+            if let (true, Some(key), Some(last)) = (after_error, key(line), read.found.last_mut()) {
+                last.why = format!("{}: {key}", last.why);
             }
             return;
         };
@@ -89,6 +86,17 @@ impl Failures {
     }
 }
 
+/// `(order_id)=(7)` of "DETAIL:  Key (order_id)=(7) is not present in table …", in whatever language. Only a
+/// column and a number: other values of a row are nobody's business.
+fn key(line: &str) -> Option<String> {
+    let (before, after) = line.split_once(")=(")?;
+    let column = &before[before.rfind('(')? + 1..];
+    let number = &after[..after.find(')')?];
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_fine = column.len() <= 63 && column.chars().all(is_name) && number.parse::<i64>().is_ok();
+    is_fine.then(|| format!("({column})=({number})"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,9 +128,10 @@ mod tests {
         let detail = "DETAIL:  Key (order_id)=(7) is not present in table \"sale_order\".";
         let found =
             read(&[FIRST, WHY, detail, "HINT:  none", "pg_restore: warning: errors ignored on restore: 1"]);
-        assert!(found.all().unwrap()[0].why.ends_with(
-            "does not exist: DETAIL:  Key (order_id)=(7) is not present in table \"sale_order\"."
-        ));
+        assert!(found.all().unwrap()[0].why.ends_with("does not exist: (order_id)=(7)"));
+        for other in ["DETAIL:  Key (name)=(a secret) is not present", "QUERY:  SELECT 1", "(a)=(1", ")=("] {
+            assert_eq!(key(other), None, "{other}");
+        }
         assert_eq!(read(&[]).all(), Some(Vec::new()));
     }
 

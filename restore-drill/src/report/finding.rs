@@ -106,7 +106,24 @@ fn cause(error: &Error) -> String {
         text.push_str(": ");
         text.push_str(&cause);
     }
-    shortened(&text.replace('\n', " | "), CAUSE_CHARS_MAX)
+    let text = ends(&text.replace('\n', " | "), CAUSE_CHARS_MAX);
+    match error.next_text() {
+        Some(next) => format!("{text}; next: {}", shortened(next, CAUSE_CHARS_MAX)),
+        None => text,
+    }
+}
+
+/// The beginning of a long text, which says what broke, and its end, which says why.
+fn ends(text: &str, chars_max: usize) -> String {
+    let count = text.chars().count();
+    match count > chars_max {
+        true => {
+            let head: String = text.chars().take(chars_max / 2).collect();
+            let tail: String = text.chars().skip(count - chars_max / 2).collect();
+            format!("{head} … {tail}")
+        }
+        false => text.to_owned(),
+    }
 }
 
 /// The first characters of a text, with a mark if there are more.
@@ -154,7 +171,8 @@ mod tests {
         let of = |kind| Finding::of_error("restore", &Error::new(kind, "x")).state;
         assert_eq!([of(Kind::Integrity), of(Kind::Signature)], [State::Failed; 2]);
         assert_eq!([of(Kind::Unreachable), of(Kind::Refused)], [State::Unknown; 2]);
-        let long = Error::new(Kind::Integrity, "ü".repeat(500)).because("why");
-        assert_eq!(Finding::of_error("restore", &long).what, format!("{}…", "ü".repeat(240)));
+        let long = Error::new(Kind::Integrity, "ü".repeat(500)).because("why").next("do that");
+        let (head, tail) = ("ü".repeat(120), "ü".repeat(115));
+        assert_eq!(Finding::of_error("restore", &long).what, format!("{head} … {tail}: why; next: do that"));
     }
 }

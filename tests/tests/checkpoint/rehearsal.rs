@@ -318,7 +318,10 @@ fn what_the_server_had_at_the_point_and_the_restore_lacks_blocks() {
          sed -i 's/\"name\":\"res_partner\",/\"name\":\"res_gone\",/' \"$counters\"\nexec \"$REAL\" \"$@\"",
     );
     let said = all.blocked("r1", "failed");
-    assert!(said.contains("baseline: 2 differences") && said.contains("table res_gone is missing"), "{said}");
+    assert!(
+        said.contains("baseline: table res_gone is missing") && said.contains("table res_partner is new"),
+        "{said}"
+    );
     let state = all.world.site.path("lifeboat-state/prod");
     let left = fs::read_dir(state).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     assert_eq!(left.filter(|name| name.contains("counters")).collect::<Vec<_>>(), Vec::<String>::new());
@@ -338,7 +341,7 @@ fn when_its_time_is_over_it_is_stopped_and_removed() {
     all.nothing_is_left();
     // a signal stops it in the same way
     let running = all.rehearse("r1", &[]).spawn();
-    until("it checks", || running.stderr_so_far().contains("rehearsal: integrity"));
+    until("it checks", || running.stderr_so_far().contains("rehearsal: indexes"));
     running.signal(Signal::TERM);
     running.finish().exits(18);
     all.nothing_is_left();
@@ -349,7 +352,7 @@ fn nothing_is_left_where_it_is_killed() {
     let mut all = Rehearsals::new(&["shop"]);
     all.slow_check();
     // the checkpoint, at different steps of the rehearsal: the drill notices, and cleans up
-    for step in ["rehearsal: scratch", "rehearsal: integrity"] {
+    for step in ["rehearsal: provision", "rehearsal: indexes"] {
         let running = all.rehearse("r1", &[]).spawn();
         until(step, || running.stderr_so_far().contains(step));
         running.kill9();
@@ -358,7 +361,7 @@ fn nothing_is_left_where_it_is_killed() {
     }
     // the drill: the checkpoint blocks, and the next rehearsal cleans up
     let running = all.rehearse("r1", &[]).spawn();
-    until("it checks", || running.stderr_so_far().contains("rehearsal: integrity"));
+    until("it checks", || running.stderr_so_far().contains("rehearsal: indexes"));
     let config = all.world.site.config().display().to_string();
     let is_drill = |line: &str| line.contains("restore-drill rehearse") && line.contains(&config);
     let drills: Vec<u32> =
