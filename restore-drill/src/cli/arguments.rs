@@ -13,8 +13,8 @@ use crate::plan::target::Moment;
 const EXIT_CODES: &str = "\
 Exit codes:
   0  passed: restored, validated, and within the objectives
-  1  failed: the archive, the restored data, what was lost since the dump before,
-     or Odoo on the copy is wrong; the report says which
+  1  failed: the archive or the restored data is wrong, or data was lost since
+     the dump before, or Odoo failed on the copy; the report says which
   2  the plan, a check or an argument is wrong; nothing was done
   3  missed objective: the data is right, but too old (RPO) or too late (RTO)
   4  could not run: the snapshot is neither proved nor refuted, or the report

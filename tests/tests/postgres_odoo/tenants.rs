@@ -91,7 +91,9 @@ async fn a_baseline_sees_losses_and_a_table_it_may_not_read() {
         said,
         [
             "table public.res_partner: rows is 999, but was 1000",
-            "table public.res_partner: max(id) is 999, but was 1000"
+            "table public.res_partner: max(id) is 999, but was 1000",
+            "table public.res_partner: rows by day is 999 rows, 0 confirmed, on 1 days, but was 1000 rows, 0 \
+             confirmed, on 1 days"
         ]
     );
 

@@ -19,8 +19,8 @@ pub(super) fn changes(
         let (Some(was), Some(is)) = (before.get(lasting.table), after.get(lasting.table)) else { continue };
         all.extend(match DaysLost::of(&was.days, &is.days) {
             Some(lost) => {
-                // An entry that is posted again may get new lines, and an order at a till is a draft at first:
-                // then the entry or the order itself is still there.
+                // An entry that is posted again may get new lines, and an order at a till is a draft at
+                // first: then the entry or the order itself is still there.
                 let is_lost = |table| all.iter().any(|one| one.what == table && one.weight == Weight::Lost);
                 let may_be_new = match lasting.table {
                     "account_move_line" => !is_lost("account_move"),

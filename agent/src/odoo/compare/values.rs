@@ -31,7 +31,10 @@ pub(super) fn days(
     let mut out = Vec::new();
     for (table, was) in was {
         let Some(is) = is.get(table).filter(|is| *is != was) else { continue };
-        let text = |one: &LastingCounts| format!("{} confirmed on {} days", one.confirmed(), one.days.len());
+        let text = |one: &LastingCounts| {
+            let rows: u64 = one.days.values().map(|day| day.rows).sum();
+            format!("{rows} rows, {} confirmed, on {} days", one.confirmed(), one.days.len())
+        };
         out.push(part(table, "rows by day".to_owned(), text(was), text(is)));
     }
     out
