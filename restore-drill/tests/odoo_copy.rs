@@ -225,7 +225,9 @@ async fn real_tenants_trade_and_stay_silent() {
             let found = of_part(&report, part);
             assert!(found.iter().all(|(state, _)| *state == State::Done), "{}: {found:?}", dump.display());
         }
-        assert_eq!(report.verdict, Verdict::Passed, "{:?}", report.reasons);
+        // The script neutralizes what matters here and no more, and the drill says so.
+        let others: Vec<_> = report.reasons.iter().filter(|why| !why.starts_with("neutralized: ")).collect();
+        assert!(others.is_empty(), "{others:?}");
         assert!(report.transactions.iter().all(|step| step.state == State::Done));
         for name in ["delivery", "payment", "receipt", "bill", "closing", "invoice as HTML"] {
             assert!(report.transactions.iter().any(|step| step.name == name), "{name} of {}", dump.display());

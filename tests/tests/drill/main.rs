@@ -8,3 +8,4 @@ mod live;
 mod points;
 mod several;
 mod shop;
+mod trades;
