@@ -7,7 +7,7 @@
 //!
 //! # Where to begin
 //!
-//! - [`plan::Plan`] says what to restore, which objectives to meet, and where. [`plan::load`] reads it.
+//! - [`plan::Plan`] says what to restore, which objectives to meet, and where. [`plan::file::load`] reads it.
 //! - [`catalogue::Catalogue`] has the business checks: SQL statements that select violations of a rule.
 //! - [`drill::run`] runs a drill and always returns a [`report::Report`];
 //!   [`report::verdict::Verdict`] is its result.
@@ -30,7 +30,7 @@
 //! use tokio_util::sync::CancellationToken;
 //!
 //! async fn run() -> Result<()> {
-//!     let plan = plan::load("/etc/lifeboat/drill.toml".as_ref())?;
+//!     let plan = plan::file::load("/etc/lifeboat/drill.toml".as_ref())?;
 //!     let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
 //!     let (program, tenant) = ("/usr/bin/lifeboat".into(), "shop".parse()?);
 //!     let setup = Setup { plan, tenant, identities: Vec::new(), counters: None, catalogue, program };

@@ -55,7 +55,7 @@ impl Rehearsal {
     /// # Errors
     /// `Config` and others for a plan, a check or a configuration that is wrong.
     pub fn setup(&self) -> Result<Setup> {
-        let plans = self.plans.iter().map(|file| plan::load(file)).collect::<Result<Vec<_>>>()?;
+        let plans = self.plans.iter().map(|file| plan::file::load(file)).collect::<Result<Vec<_>>>()?;
         let own = plans.into_iter().find(|plan| plan.covers(&self.tenant));
         let config = vault::load(&self.config)?;
         let mut plan = own.unwrap_or_else(|| of_config(&config, self));

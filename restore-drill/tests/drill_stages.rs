@@ -76,7 +76,7 @@ fn case(hook: &str, after: &str, more: &str) -> Case {
         if more.contains("#keep") { "keep = true\n" } else { "" }
     );
     disk::write_new_durable(&dir.path().join("plan.toml"), text.as_bytes()).unwrap();
-    let plan = plan::load(&dir.path().join("plan.toml")).unwrap();
+    let plan = plan::file::load(&dir.path().join("plan.toml")).unwrap();
     let setup = Setup {
         plan,
         tenant: "shop".parse().unwrap(),

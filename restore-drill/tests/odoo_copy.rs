@@ -63,7 +63,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
     std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
     let text = format!("config = \"c\"\ntenant = \"shop\"\n[scratch]\ndir = \"s\"\n[odoo]\n{odoo}\n");
     disk::write_new_durable(&dir.path().join("plan.toml"), text.as_bytes()).unwrap();
-    let plan = plan::load(&dir.path().join("plan.toml")).unwrap();
+    let plan = plan::file::load(&dir.path().join("plan.toml")).unwrap();
     let setup = Setup {
         plan,
         tenant: "shop".parse().unwrap(),

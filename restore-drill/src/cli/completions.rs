@@ -50,7 +50,7 @@ fn offering(arg: Arg, words: &[String]) -> Arg {
     let words = words.to_vec();
     arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
         let files = words.iter().skip(2).filter(|word| !word.starts_with('-'));
-        let plan = files.filter_map(|word| plan::load(Path::new(word)).ok()).next();
+        let plan = files.filter_map(|word| plan::file::load(Path::new(word)).ok()).next();
         let config = plan.and_then(|plan| {
             Config::load(&Inputs { config: Some(plan.config), ..Inputs::from_process() }).ok()
         });

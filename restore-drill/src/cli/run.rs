@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// Runs the drills of a plan; the exit code of the worst verdict.
 pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let wrong = |e| (e, USAGE);
-    let mut plan = plan::load(&arguments.plan).map_err(wrong)?;
+    let mut plan = plan::file::load(&arguments.plan).map_err(wrong)?;
     plan.keep |= arguments.keep;
     plan.seed = arguments.seed.or(plan.seed);
     if let Some(id) = arguments.snapshot {

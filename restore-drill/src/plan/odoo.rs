@@ -7,7 +7,7 @@ use lifeboat::error::Result;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Source;
+use super::source::Source;
 
 const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 const BOOT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
