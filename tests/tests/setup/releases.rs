@@ -103,6 +103,7 @@ fn blocked() -> String {
             0,
             &[("restore-drill run", "LIFEBOAT_SEAL_IDENTITY_FILES=/run/lifeboat-restore/id.txt restore-drill run")],
         ),
+        page.run("restore-drill show latest", 0),
         page.run("restore-drill checks", 0),
         // An object of the newest base backup rots.
         "rotten=$(ls -d /srv/lifeboat/repository/instances/production/snapshots/*-base-* | tail -1)\n\

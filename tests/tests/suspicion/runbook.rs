@@ -26,7 +26,10 @@ fn the_runbooks_commands_run_as_they_stand() {
     let bad = backed_up(&site, name, &["--tenant", name])["dump"]["id"].as_str().unwrap().to_owned();
 
     for (line, code) in lines.into_iter().zip([3, 0, 3, 0, 0, 0]) {
-        let line = line.replace("SNAPSHOT", &good).replace("SUSPICIOUS", &bad).replace("retail_north", name);
+        let line = line
+            .replace("SUSPICIOUS_SNAPSHOT", &bad)
+            .replace("SNAPSHOT", &good)
+            .replace("retail_north", name);
         let line = line.trim_start_matches("sudo -u lifeboat ");
         // What is between quotes is one word.
         let words = |(at, part): (usize, &'_ str)| -> Vec<String> {
