@@ -131,14 +131,19 @@ async fn an_odoo_that_hangs_is_killed_with_its_children() {
     let pid = dir.path().join("pid");
     disk::write_new_durable(&pid, b"").unwrap();
     std::fs::set_permissions(&pid, PermissionsExt::from_mode(0o666)).unwrap();
-    let script = format!("sleep 600 & echo $! > {}; echo loading; wait", pid.display());
+    // It leaves the process group, as a daemon does. Its number is that of a namespace: its words name it.
+    let seconds = 600_000 + std::process::id();
+    let script = format!("setsid sleep {seconds} & echo $! > {}; echo loading; wait", pid.display());
     let said = "Odoo did not answer within 25 s: loading";
     started(&format!("[\"sh\", \"-c\", \"{script}\", \"sh\"]"), said).await;
     let child = disk::read_text(&pid, 100).unwrap().trim().to_owned();
     assert!(child.parse::<u32>().is_ok(), "{child:?}");
+    let words = format!("sleep\0{seconds}\0");
     let gone = || {
-        disk::read_text(&Path::new("/proc").join(&child).join("stat"), 4096)
-            .map_or(true, |stat| stat.contains(") Z "))
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        !all.into_iter().any(|one| {
+            disk::read(&one.path().join("cmdline"), 4096).is_ok_and(|found| found == words.as_bytes())
+        })
     };
     common::until("its child is gone", gone).await;
 }

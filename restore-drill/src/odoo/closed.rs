@@ -27,8 +27,9 @@ use crate::report::traded::Traffic;
 
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 const PROC_BYTES_MAX: u64 = 1024 * 1024;
-/// Address space, processes of the account, seconds of CPU; no core files with restored data.
-const LIMITS: [&str; 4] = ["--as=6442450944", "--nproc=4096", "--cpu=3600", "--core=0"];
+/// Address space, processes of the account, seconds of CPU, the size of a file (its log, too); no core files
+/// with restored data.
+const LIMITS: [&str; 5] = ["--as=6442450944", "--nproc=4096", "--cpu=3600", "--fsize=2147483648", "--core=0"];
 
 /// Closes the network; `$1` has the files that replace those of /etc. A socket with a path works across
 /// network namespaces, so those of this machine's services are hidden (name services, PostgreSQL, Docker, …),
@@ -92,7 +93,7 @@ impl Network {
     }
 
     /// The command that starts a program as the account of the place, with limits, and with the listener as
-    /// descriptor 3. It is killed when the thread ends that starts it.
+    /// descriptor 3. When the thread ends that starts it, it is killed, and everything that it has started.
     pub fn command(&self, room: &Room, words: &[String], listener: TcpListener) -> Command {
         let mut command = unshare(&format!("{CLOSE}{HAND_ON}"), &self.etc);
         command.arg("setpriv");
@@ -100,16 +101,21 @@ impl Network {
             command.args(["--reuid".to_owned(), uid.to_string(), "--regid".to_owned(), gid.to_string()]);
             command.arg("--clear-groups");
         }
+        // set again: the kernel forgets it where the account changes
         command.args(["--no-new-privs", "--pdeathsig", "KILL", "--", "prlimit"]).args(LIMITS).arg("--");
         command.args(words).stdin(Stdio::from(OwnedFd::from(listener)));
         command
     }
 }
 
-/// `sh -c SCRIPT sh ETC` in namespaces of its own.
+/// `sh -c SCRIPT sh ETC` in namespaces of its own, as their first process: when it ends, the kernel ends all
+/// others in them.
 fn unshare(script: &str, etc: &Path) -> Command {
-    let mut command = process::command(Path::new("unshare"));
-    command.args(["--net", "--mount", "--uts", "--", "sh", "-c", script, "sh"]).arg(etc);
+    let mut command = process::command(Path::new("setpriv"));
+    command.args(["--pdeathsig", "KILL", "--", "unshare", "--net", "--mount", "--uts", "--ipc"]);
+    command
+        .args(["--pid", "--mount-proc", "--fork", "--kill-child", "--", "sh", "-c", script, "sh"])
+        .arg(etc);
     command
 }
 

@@ -18,6 +18,7 @@ use crate::stages;
 use crate::{say, vault};
 
 pub(crate) mod account;
+mod network;
 pub mod server;
 pub mod sweep;
 
@@ -70,7 +71,9 @@ impl Stage for Provision<'_> {
         let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
         let secrets = [vault::secrets(&plan.config), setup.identities.clone()].concat();
         let scratch = Scratch::start(dir, &tools.dir, &secrets).await?;
-        Ok((scratch, format!("PostgreSQL {} in {}", snapshot.postgres_major, dir.display())))
+        let (major, network) = (snapshot.postgres_major, scratch.network());
+        let note = format!("PostgreSQL {major} in {}, {network}", dir.display());
+        Ok((scratch, note))
     }
 }
 

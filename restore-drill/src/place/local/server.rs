@@ -11,6 +11,7 @@ use lifeboat::{clock, disk};
 use rustix::process::Signal;
 
 use super::account::{Account, our_name};
+use super::network::Network;
 use crate::place::{OWNER, PORT, Room, SUPERUSER};
 use crate::process;
 
@@ -26,6 +27,7 @@ pub struct Scratch {
     dir: PathBuf,
     server: Supervised,
     room: Room,
+    network: Network,
     _lock: disk::FileLock,
 }
 
@@ -64,17 +66,26 @@ impl Scratch {
         &self.room
     }
 
+    /// What network the server has, for people.
+    pub fn network(&self) -> String {
+        self.network.text()
+    }
+
     /// Stops the server and removes the directory; with `keep` the directory stays.
     ///
     /// # Errors
     /// If the directory cannot be removed: then it still contains restored data.
     pub async fn tear_down(mut self, keep: bool) -> Result<()> {
-        let _ = self.server.stop(Asked::Child(Signal::INT), STOP_LIMIT).await; // killed at the latest
+        // What is removed needs no last checkpoint.
+        let how = if keep { Signal::INT } else { Signal::QUIT };
+        let _ = self.server.stop(Asked::Child(how), STOP_LIMIT).await; // killed at the latest
         if keep {
-            return disk::write_new_durable(
-                &self.dir.join(KEEP),
-                b"kept on request; remove it when you no longer need it\n",
-            );
+            let mark = self.dir.join(KEEP);
+            disk::write_new_durable(&mark, b"kept on request; remove it when you no longer need it\n")?;
+            // Ours, not the account's: code in the copy must not make it stay.
+            let us = rustix::process::geteuid().as_raw();
+            return std::os::unix::fs::chown(&mark, Some(us), None)
+                .map_err(|e| Error::file("change the owner of", &mark, e));
         }
         disk::remove_tree(&self.dir).map_err(|e| e.effect("the restored production data was not removed"))
     }
@@ -111,7 +122,8 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
         "-E",
         "UTF8",
     ]);
-    initdb.args(["--locale=C", "--data-checksums", "--no-instructions"]);
+    // Production's server is there already: how fast this one gets to the disk says nothing.
+    initdb.args(["--locale=C", "--data-checksums", "--no-instructions", "--no-sync"]);
     let ended = process::run(&mut initdb, INITDB_LIMIT).await?;
     if !ended.is_success() {
         let what = format!("initdb failed in {} with {}", cluster.display(), ended.how());
@@ -128,7 +140,8 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     }
 
     // Durable like production: turning fsync off would flatter the measured recovery time.
-    let mut postgres = account.command(&bin_dir.join("postgres"), dir);
+    let network = Network::probe(account, dir).await;
+    let mut postgres = network.command(account, &bin_dir.join("postgres"), dir);
     postgres.arg("-D").arg(&cluster).arg("-p").arg(PORT.to_string());
     for setting in ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off"] {
         postgres.arg("-c").arg(setting);
@@ -138,7 +151,7 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
     let server = process::spawn(&mut postgres)?;
     let room = Room { socket_dir: run, data_dir: dir.join("data"), bin_dir: bin_dir.to_owned(), account };
-    let mut scratch = Scratch { dir: dir.to_owned(), server, room, _lock: lock };
+    let mut scratch = Scratch { dir: dir.to_owned(), server, room, network, _lock: lock };
     let ready = match until_up(&mut scratch).await {
         Ok(()) => make_owner(&scratch.room).await,
         Err(e) => Err(e),

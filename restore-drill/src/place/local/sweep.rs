@@ -1,17 +1,22 @@
 //! Cleans up after killed drills, which could not do it themselves.
 
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lifeboat::disk;
 use lifeboat::error::Result;
 use lifeboat::postgres::server_stop;
+use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 
 use super::account::Account;
 use super::server::{KEEP, LOCK};
 
-/// Removes what killed drills left in `parent`: stops their servers and removes their directories, which
-/// contain restored data. Directories that are kept on request, are in use, or belong to other accounts
+/// Largest command line that is looked at.
+const COMMAND_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Removes what killed drills left in `parent`: stops their servers, ends what else still works there (a
+/// restore goes on without its drill) and removes their directories, which contain restored data. Directories that are kept on request, are in use, or belong to other accounts
 /// stay. Returns the removed directories, and an error for each one that could not be removed.
 ///
 /// # Errors
@@ -33,8 +38,13 @@ pub async fn sweep(parent: &Path, prefix: &str) -> Result<Vec<Result<PathBuf>>> 
 async fn sweep_one(dir: &Path) -> Option<Result<()>> {
     let lock = dir.join(LOCK);
     let is_there = |path: &Path| disk::metadata(path).map(|meta| meta.is_some());
+    // Written by us: whoever runs code in the copy must not make it stay.
+    let kept = || {
+        let meta = disk::metadata(&dir.join(KEEP))?;
+        Ok(meta.is_some_and(|meta| meta.is_file() && meta.uid() == geteuid().as_raw()))
+    };
     // A drill locks its directory before it makes the cluster in it.
-    let take = || match (is_there(&dir.join(KEEP))?, is_there(&lock)? && is_there(&dir.join("pg"))?) {
+    let take = || match (kept()?, is_there(&lock)? && is_there(&dir.join("pg"))?) {
         (false, true) => disk::try_lock(&lock),
         _ => Ok(None), // kept, not created by us, or just being created
     };
@@ -43,13 +53,31 @@ async fn sweep_one(dir: &Path) -> Option<Result<()>> {
         Ok(None) => None,
         Ok(Some(_held)) => {
             let stopped = server_stop::stop_now(&dir.join("pg")).await;
+            end_commands(dir);
             Some(stopped.and_then(|()| disk::remove_tree(dir)))
+        }
+    }
+}
+
+/// Kills the processes whose command line names something in the directory. What cannot be looked at or
+/// killed is nobody of ours.
+fn end_commands(dir: &Path) {
+    let inside = [dir.as_os_str().as_bytes(), b"/"].concat();
+    for entry in disk::read_dir(Path::new("/proc")).ok().flatten().unwrap_or_default() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+        let Some(pid) = number.filter(|pid| *pid != rustix::process::getpid()) else { continue };
+        // Held before it is looked at: the number may be another process's then.
+        let Ok(held) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
+        let command = disk::read(&entry.path().join("cmdline"), COMMAND_BYTES_MAX).unwrap_or_default();
+        if command.windows(inside.len()).any(|words| words == inside) {
+            let _ = pidfd_send_signal(&held, Signal::KILL);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::process::{Command, Stdio};
     use std::time::Duration;
 
     use lifeboat::child::Asked;
@@ -86,6 +114,15 @@ mod tests {
         let used = Scratch::start(&at("d-used"), &bin_dir, &[]).await.unwrap();
         let kept = Scratch::start(&at("d-kept"), &bin_dir, &[]).await.unwrap();
         kept.tear_down(true).await.unwrap();
+        // Code in a copy cannot keep it.
+        std::os::unix::fs::symlink("/etc/passwd", at("d-killed").join(KEEP)).unwrap();
+
+        // A restore that goes on; and one that only looks like it.
+        let work = |dir: &Path| {
+            let words = ["-c", "read line; :", "restore", "--data-dir"];
+            Command::new("sh").args(words).arg(dir.join("data")).stdin(Stdio::piped()).spawn().unwrap()
+        };
+        let (mut goes_on, mut of_another) = (work(&at("d-killed")), work(&at("d-killed2")));
 
         // As SIGKILL does: the lock is let go, the server runs on, nobody waits for it.
         let (mut server, place) = killed.abandon();
@@ -98,6 +135,10 @@ mod tests {
         let swept = sweep(parent.path(), "d-").await.unwrap();
         let removed: Vec<PathBuf> = swept.into_iter().map(|done| done.unwrap()).collect();
         assert_eq!(removed, [at("d-killed")]);
+        assert!(!goes_on.wait().unwrap().success());
+        assert!(of_another.try_wait().unwrap().is_none());
+        of_another.kill().unwrap();
+        of_another.wait().unwrap();
         assert_eq!(reaper.await.unwrap().unwrap().stopped, None);
         assert!(used.room().connect("postgres").await.is_ok());
         assert!(at("d-kept").join("pg").exists());
