@@ -283,6 +283,7 @@ async fn run_one(mut args: Args, app: &App) -> Result<Done> {
     let restored = announced::watched((&config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
+    restored.plan.estimate.took(&config, restored.seconds);
     app.print(&restored, || text(&restored, &typed))?;
     Ok(if restored.lost_files == 0 { done(&restored.not_made) } else { Done::Incomplete })
 }

@@ -35,6 +35,7 @@ pub async fn run(
     let restored = announced::watched((config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
+    restored.plan.estimate.took(config, restored.seconds);
     app.print(&restored, || text(&restored))?;
     Ok(if restored.lost_files == 0 { Done::Complete } else { Done::Incomplete })
 }

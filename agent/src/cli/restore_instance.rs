@@ -9,7 +9,7 @@ use super::confirm::{confirm, confirm_named};
 use super::identity;
 use super::released;
 use super::{App, Done, as_production, print};
-use crate::clock::span_text;
+use crate::clock::{self, span_text};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::inventory::plan::PointAsked;
@@ -268,7 +268,7 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
         confirm_named(&prepared.plan.data_dir, given, "--yes-production", "that becomes production")?;
     }
     let shown = app.progress("restore instance", Some(prepared.plan.bytes));
-    let feed = prepared.feed.clone();
+    let (feed, begun) = (prepared.feed.clone(), clock::instant());
     let (prepared, progress) = (Arc::new(prepared), shown.clone());
     let work = apply(&prepared, &progress, &app.cancel);
     let restored = announced::watched((config, &reads), &progress, work).await;
@@ -283,6 +283,10 @@ pub async fn run(args: InstanceArgs, common: Common, config: &Config, app: &App)
     };
     let restored = restored?;
     let started = started.transpose()?;
+    // A directory that was there, or half there, needs less.
+    if restored.plan.replaced.is_none() && !restored.plan.goes_on {
+        restored.plan.estimate.took(config, begun.elapsed().as_secs_f64());
+    }
     let production = match (&started, args.as_production) {
         (Some(started), true) => Some(production::complete(config, started, &restored.plan.data_dir).await?),
         _ => None,

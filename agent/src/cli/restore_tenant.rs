@@ -43,6 +43,7 @@ pub async fn run(
     let restored = announced::watched((config, &reads), &progress, work).await;
     shown.finish();
     let restored = restored?;
+    restored.plan.estimate.took(config, restored.seconds);
     app.print(&restored, || text(&restored, &typed))?;
     Ok(match restored.missing_files.is_empty() {
         true => done(&restored.not_made),

@@ -3,7 +3,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -11,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::archive::elsewhere::{self, Elsewhere};
 use crate::archive::manifest::{MissingFile, SnapshotKind};
 use crate::archive::seal::Identities;
-use crate::clock::{self, Timestamp, span_text};
+use crate::clock::{self, Timestamp};
 use crate::config::Config;
 use crate::disk;
 use crate::error::{Error, Kind, Result};
@@ -25,6 +24,7 @@ use crate::recovery::lines::files_lines;
 use crate::recovery::linked::Linked;
 use crate::recovery::place::{FilestorePlan, default_target, filestore_plan};
 use crate::recovery::stopwatch::{Stage, Stopwatch};
+use crate::recovery::timing::{Estimate, Way, Work};
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::recovery::{Pick, file_owner, staging};
 use crate::repository::Repository;
@@ -71,6 +71,8 @@ pub struct FilesPlan {
     pub fetch_bytes: u64,
     /// Free bytes at the target.
     pub free_bytes: u64,
+    /// How long it will take.
+    pub estimate: Estimate,
     /// Whether it is published, as requested, although some files are intact in no backup.
     pub allow_missing_files: bool,
     /// The first files that are missing in this backup and in every other one.
@@ -191,6 +193,12 @@ pub async fn prepare(config: &Config, request: FilesRequest, identities: Identit
         point: linked.manifest().map_or(manifest.point, |own| own.point),
         fetch_bytes: linked.stored_bytes(),
         free_bytes: disk::free_bytes(&filestore.staging)?,
+        estimate: Work {
+            file_bytes: filestore.bytes,
+            files: filestore.files,
+            ..Work::of(Way::Files, Some(&request.tenant))
+        }
+        .estimate(config),
         allow_missing_files: request.allow_missing_files,
         missing: source.missing(),
         warnings: warnings.into_iter().chain(source.warnings()).chain(elsewhere::told(&elsewhere)).collect(),
@@ -318,9 +326,8 @@ impl std::fmt::Display for FilesPlan {
         writeln!(f, "              for database {}, which is not changed", self.database)?;
         files_lines(f, files, &self.missing)?;
         writeln!(f, "  fetches     at most {}", bytes_text(self.fetch_bytes))?;
-        let seconds = 2 + files.bytes / crate::recovery::plan::FILE_BYTES_PER_SECOND;
         writeln!(f, "  space       {size} of {} free", bytes_text(self.free_bytes))?;
-        write!(f, "  takes       about {}", span_text(Duration::from_secs(seconds)))?;
+        write!(f, "  takes       {}", self.estimate)?;
         for warning in &self.warnings {
             write!(f, "\n  WARNING     {warning}")?;
         }

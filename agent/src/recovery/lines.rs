@@ -1,9 +1,6 @@
 //! The text of the plan of a restore from a dump.
 
-use std::time::Duration;
-
 use crate::archive::manifest::MissingFile;
-use crate::clock::span_text;
 use crate::names::{bytes_text, counted};
 use crate::recovery::place::FilestorePlan;
 use crate::recovery::plan::RestorePlan;
@@ -43,7 +40,7 @@ impl std::fmt::Display for RestorePlan {
             "  neutralize  {}",
             if self.neutralize { "yes, before anything else can connect" } else { "no" }
         )?;
-        write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        write!(f, "  takes       {}", self.estimate)?;
         for warning in self.foreseen.iter().chain(&self.source.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }

@@ -32,6 +32,7 @@ mod staging;
 pub mod stopwatch;
 pub mod stored;
 pub mod tenant;
+pub mod timing;
 mod wanted;
 mod workers;
 mod workplace;

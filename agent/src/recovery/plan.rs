@@ -24,13 +24,9 @@ use crate::recovery::dump_list::dump_list;
 use crate::recovery::place::{FilestorePlan, default_target, incomplete_name};
 use crate::recovery::server::{Asking, check_server, look, own_tablespace, will_miss};
 use crate::recovery::stored;
+use crate::recovery::timing::{Estimate, Way, Work};
 use crate::recovery::workplace::{Workplace, workplace};
 use crate::repository::Repository;
-
-/// For the time estimate only: the rate of pg_restore, including indexes, with two cores and one disk.
-const LOAD_BYTES_PER_SECOND: u64 = 15 << 20;
-/// For the time estimate only: the rate of fetching and unpacking files.
-pub(super) const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
 
 /// Space that is needed somewhere.
 #[derive(Clone, Debug, Serialize)]
@@ -70,8 +66,8 @@ pub struct RestorePlan {
     pub work_dir: PathBuf,
     /// The needed space, as far as it could be found out.
     pub space: Vec<Space>,
-    /// A rough estimate of the time.
-    pub estimate_seconds: u64,
+    /// How long it will take.
+    pub estimate: Estimate,
     /// Whether the copy is neutralized.
     pub neutralize: bool,
     /// Whether no files are restored, as requested.
@@ -159,7 +155,15 @@ async fn bind(
     }
     let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(target != source.tenant);
-    let file_bytes = filestore.as_ref().map_or(0, |f| f.bytes);
+    let (file_bytes, files_count) = filestore.as_ref().map_or((0, 0), |f| (f.bytes, f.files));
+    let to_do = Work {
+        loaded_bytes: facts.bytes,
+        file_bytes,
+        files: files_count,
+        ..Work::of(Way::Dump, Some(&source.tenant))
+    };
+    let wait = facts.cold.as_ref().map_or(0, |cold| cold.ready_after_seconds);
+    let estimate = to_do.estimate(config).after(wait);
     source.warnings.extend(warnings(neutralize, loads));
     source.warnings.extend(seen.notes.into_iter().chain(missing_parts));
     // The plan has reported its missing files; more may be missing since.
@@ -180,9 +184,7 @@ async fn bind(
         space: space(&work_dir, &facts, filestore.as_ref())?,
         filestore,
         work_dir,
-        estimate_seconds: 5
-            + facts.cold.as_ref().map_or(0, |cold| cold.ready_after_seconds)
-            + (facts.bytes / LOAD_BYTES_PER_SECOND).max(file_bytes / FILE_BYTES_PER_SECOND),
+        estimate,
         neutralize,
         database_only: request.asked.database_only,
         allow_missing_files: request.allow_missing_files,

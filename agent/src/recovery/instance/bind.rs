@@ -28,12 +28,8 @@ use crate::recovery::instance::switched_off::switched_off;
 use crate::recovery::instance::takeover::takeover;
 use crate::recovery::instance::wanted::Wanted;
 use crate::recovery::instance::{InstanceRequest, account, newer_tablespaces, peek, readable};
+use crate::recovery::timing::{Way, Work};
 use crate::repository::Repository;
-
-/// For the time estimate only: fetching.
-const FILE_BYTES_PER_SECOND: u64 = 100 << 20;
-/// For the time estimate only: replaying.
-const WAL_BYTES_PER_SECOND: u64 = 50 << 20;
 
 /// Plans from what is stored, and binds the plan to this host.
 pub async fn prepare(config: &Config, request: InstanceRequest) -> Result<Prepared> {
@@ -138,7 +134,13 @@ async fn bind(
         files: wanted.files().len() as u64,
         bytes: wanted.bytes,
         fetch_bytes,
-        estimate_seconds: 5 + wanted.bytes / FILE_BYTES_PER_SECOND + source.wal_bytes / WAL_BYTES_PER_SECOND,
+        estimate: Work {
+            base_bytes: wanted.bytes,
+            files: wanted.files().len() as u64,
+            wal_bytes: if request.starts { source.wal_bytes } else { 0 },
+            ..Work::of(Way::Instance, None)
+        }
+        .estimate(config),
         restore_command,
         is_fed: feed.is_some(),
         archives: request.keep_archiving,

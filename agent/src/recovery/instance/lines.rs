@@ -1,9 +1,7 @@
 //! The text of a plan.
 
 use std::fmt::{Display, Formatter, Result};
-use std::time::Duration;
 
-use crate::clock::span_text;
 use crate::names::bytes_text;
 use crate::recovery::instance::plan::InstancePlan;
 
@@ -64,7 +62,7 @@ impl Display for InstancePlan {
         let free = bytes_text(self.free_bytes);
         let both = if self.replaced.is_some() { ", in addition to the old state" } else { "" };
         writeln!(f, "  space       {size} of {free} free in {}{both}", self.data_dir.display())?;
-        writeln!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        writeln!(f, "  takes       {}", self.estimate)?;
         match self.is_fed {
             true => write!(f, "  fetches by  this process; its configuration says {}", self.restore_command)?,
             false => write!(f, "  fetches by  {}", self.restore_command)?,

@@ -25,6 +25,7 @@ use crate::recovery::instance::switched_off::SwitchedOff;
 use crate::recovery::instance::takeover::Takeover;
 use crate::recovery::instance::tree::TablespacePlan;
 use crate::recovery::instance::wanted::Wanted;
+use crate::recovery::timing::Estimate;
 use crate::repository::Repository;
 
 /// What will be done; `Display` gives the text that a person confirms.
@@ -54,8 +55,8 @@ pub struct InstancePlan {
     pub fetch_bytes: u64,
     /// Free bytes at the data directory.
     pub free_bytes: u64,
-    /// A rough estimate of the time.
-    pub estimate_seconds: u64,
+    /// How long it will take.
+    pub estimate: Estimate,
     /// The `restore_command` of its configuration.
     pub restore_command: String,
     /// Whether we start it and fetch WAL for it.

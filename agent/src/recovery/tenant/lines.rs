@@ -1,8 +1,5 @@
 //! The text of the plan.
 
-use std::time::Duration;
-
-use crate::clock::span_text;
 use crate::names::{bytes_text, counted};
 use crate::recovery::tenant::plan::TenantPlan;
 
@@ -69,7 +66,7 @@ impl std::fmt::Display for TenantPlan {
 
 impl TenantPlan {
     fn end(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "  takes       about {}", span_text(Duration::from_secs(self.estimate_seconds)))?;
+        write!(f, "  takes       {}", self.estimate)?;
         for warning in self.as_of.iter().flat_map(|as_of| &as_of.foreseen).chain(&self.warnings) {
             write!(f, "\n  WARNING     {warning}")?;
         }

@@ -29,10 +29,8 @@ use crate::recovery::place::{FilestorePlan, default_target, filestore_plan, inco
 use crate::recovery::server::check_server;
 use crate::recovery::tenant::as_of::{AsOf, as_of, nearest_dump};
 use crate::recovery::tenant::{TenantRequest, scratch};
+use crate::recovery::timing::{Estimate, Way, Work};
 use crate::recovery::workplace::{Workplace, workplace};
-
-/// For the time estimate only: dumping from the scratch cluster and loading into the new database.
-const LOAD_BYTES_PER_SECOND: u64 = 10 << 20;
 
 /// What will be done; `Display` gives the text that a person confirms.
 #[derive(Clone, Debug, Serialize)]
@@ -65,8 +63,8 @@ pub struct TenantPlan {
     pub work_dir: PathBuf,
     /// Free bytes there.
     pub work_free_bytes: u64,
-    /// A rough estimate of the time.
-    pub estimate_seconds: u64,
+    /// How long it will take.
+    pub estimate: Estimate,
     /// Whether the copy is neutralized.
     pub neutralize: bool,
     /// Whether no files are restored, as requested.
@@ -161,6 +159,7 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
             (Some(dir), Some(plan))
         }
     };
+    let (file_bytes, files) = filestore.as_ref().map_or((0, 0), |files| (files.bytes, files.files));
     let work_dir = work.dir.clone();
     let neutralize = request.neutralize.unwrap_or(database != request.tenant);
     let plan = TenantPlan {
@@ -173,7 +172,15 @@ pub async fn prepare(config: &Config, request: TenantRequest) -> Result<Prepared
         owner: request.owner.clone(),
         loads,
         work_free_bytes: disk::free_bytes(&work_dir)?,
-        estimate_seconds: base.plan.estimate_seconds + 5 + narrowed.own_bytes / LOAD_BYTES_PER_SECOND,
+        estimate: Work {
+            loaded_bytes: if request.filestore_only { 0 } else { narrowed.own_bytes },
+            file_bytes,
+            files,
+            base_bytes: base.plan.bytes,
+            wal_bytes: base.plan.source.wal_bytes,
+            ..Work::of(Way::Point, Some(&request.tenant))
+        }
+        .estimate(config),
         neutralize,
         database_only: request.database_only,
         filestore_only: request.filestore_only,

@@ -116,8 +116,8 @@ fn client(cluster: &Cluster, name: &str, args: &[&str]) -> Program {
 }
 
 /// An agent that streams.
-fn agent(cluster: &Cluster, site: &Site) -> Running {
-    let agent = site.run(&["agent", "--no-progress"]).limit(Duration::from_secs(3600)).spawn();
+pub fn agent(cluster: &Cluster, site: &Site) -> Running {
+    let agent = site.run(&["agent", "--no-progress"]).limit(Duration::from_secs(4 * 3600)).spawn();
     let streams = "select count(*) from pg_replication_slots where slot_name = 'lifeboat' and active";
     let deadline = Instant::now() + Duration::from_secs(60);
     while cluster.psql("postgres", streams) != "1" {

@@ -1,7 +1,7 @@
 //! The benchmarks: Lifeboat beside restic on the same files, in turns; the memory of each phase;
 //! and the pipeline beside its stages. `tests/bench base` and `tests/bench wal`: whole clusters,
-//! beside pgBackRest; `tests/bench checkpoint`: the release checkpoint; `tests/bench scale`: ten thousand
-//! snapshots. Run them with `tests/bench`.
+//! beside pgBackRest; `tests/bench checkpoint`: the release checkpoint; `tests/bench drill`: restore drills;
+//! `tests/bench scale`: ten thousand snapshots. Run them with `tests/bench`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -12,6 +12,7 @@ use lifeboat_tests::cluster::{Cluster, Options as ClusterOptions};
 mod aside;
 mod checkpoint;
 mod contenders;
+mod drill;
 mod measured;
 mod options;
 mod physical;
@@ -51,12 +52,15 @@ fn main() -> ExitCode {
         return scale::serve(args.into_iter().skip(1));
     }
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        let usages = [options::USAGE, physical::USAGE, checkpoint::USAGE, scale::USAGE];
+        let usages = [options::USAGE, physical::USAGE, checkpoint::USAGE, drill::USAGE, scale::USAGE];
         println!("{}", usages.join("\n\n"));
         return ExitCode::SUCCESS;
     }
     if args.first().is_some_and(|what| what == "checkpoint") {
         return checkpoint::run(args[1..].iter().cloned());
+    }
+    if args.first().is_some_and(|what| what == "drill") {
+        return drill::run(args[1..].iter().cloned());
     }
     if args.first().is_some_and(|what| what == "scale") {
         return scale::run(&args[1..]);
