@@ -34,8 +34,8 @@ pub struct Setup {
 pub struct Chosen {
     /// The snapshot, and the point to which it is replayed.
     pub snapshot: Snapshot,
-    /// The tenant's newest dump before that state, if one is stored.
-    pub before: Option<SnapshotId>,
+    /// The tenant's dumps of older states, the oldest first.
+    pub older: Vec<OlderDump>,
     /// The number that a random choice follows from.
     pub seed: Option<u64>,
     /// How old the newest state was that could have been restored instead of production when it was chosen;
@@ -45,6 +45,15 @@ pub struct Chosen {
     pub worst: Option<Worst>,
     /// Snapshots that were skipped, and why; also a note about the writer's clock.
     pub skipped: Vec<Skipped>,
+}
+
+/// A dump of a state before the one that is drilled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OlderDump {
+    /// Its name.
+    pub id: SnapshotId,
+    /// The moment whose state it has.
+    pub point: Timestamp,
 }
 
 /// Something that the choice did not look at.

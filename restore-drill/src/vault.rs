@@ -11,6 +11,7 @@ use lifeboat::archive::signature::SigningKey;
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::config::{Config, Inputs};
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::inventory::drills::StoredDrill;
 use lifeboat::inventory::pick::{self, Pick};
 use lifeboat::inventory::plan::{Asked, Plan as Way, PointAsked, plan};
 use lifeboat::inventory::take::{Wanted, Which};
@@ -24,8 +25,11 @@ use lifeboat::repository::{Repository, layout};
 use crate::plan::target::{Goal, Moment, second_of};
 use crate::report::publish::Files;
 use crate::report::verdict::{Verdict, ms};
-use crate::setup::{Chosen, Skipped, Worst};
+use crate::setup::{Chosen, OlderDump, Skipped, Worst};
 use crate::snapshot::{Replay, Snapshot};
+
+/// How far back it is looked when a tenant was drilled last.
+const DRILLED_REACH: Duration = Duration::from_secs(400 * 86_400);
 
 /// The files with the secrets of a configuration: identities, the signing key, the store's credentials,
 /// PostgreSQL's passwords. Empty if the configuration cannot be read: then the restore reports it.
@@ -137,8 +141,8 @@ impl Vault {
                     snapshot.point = last.to; // not the base backup's time
                 }
                 let age = window.spans.last().map(|last| lag(now, last.to));
-                let before = before(inventory, &snapshot);
-                return Ok(Chosen { snapshot, before, seed, age, worst, skipped: Vec::new() });
+                let older = older(inventory, &snapshot);
+                return Ok(Chosen { snapshot, older, seed, age, worst, skipped: Vec::new() });
             }
         };
         let chosen = pick::choose(inventory, tenant, SnapshotKind::Dump, &pick)?;
@@ -156,8 +160,8 @@ impl Vault {
             .map(|why| Skipped { what: "the clock of the snapshot's writer".into(), why });
         let snapshot = Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?;
         let age = Some(lag(now, snapshot.point));
-        let before = before(inventory, &snapshot);
-        Ok(Chosen { snapshot, before, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
+        let older = older(inventory, &snapshot);
+        Ok(Chosen { snapshot, older, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
     }
 
     /// Chooses the base backup from which a tenant is restored to a position in the WAL.
@@ -173,7 +177,7 @@ impl Vault {
             ..PointAsked::instance(Target::Lsn(lsn))
         };
         let snapshot = of_point(&inventory, asked, Replay::Lsn { lsn, timeline: timeline.0 })?;
-        Ok(Chosen { snapshot, before: None, seed: None, age: None, worst: None, skipped: Vec::new() })
+        Ok(Chosen { snapshot, older: Vec::new(), seed: None, age: None, worst: None, skipped: Vec::new() })
     }
 
     /// The tenants that have a trusted dump, by name.
@@ -181,13 +185,28 @@ impl Vault {
         inventory.of_kind(SnapshotKind::Dump, None).filter_map(|dump| dump.manifest.tenant.clone()).collect()
     }
 
-    /// When each tenant was drilled last, as far as reports are read.
+    /// The newest drill of a tenant that proved the data of an earlier state, if there is one.
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn drilled(&self) -> Result<BTreeMap<TenantName, Timestamp>> {
+    pub async fn last_passed(&self, tenant: &TenantName, before: Timestamp) -> Result<Option<StoredDrill>> {
+        let proved = [Verdict::Passed, Verdict::MissedObjective].map(|verdict| verdict.to_string());
+        let is_like = |drill: &StoredDrill| {
+            drill.tenant == *tenant
+                && proved.contains(&drill.verdict)
+                && drill.state.as_ref().is_some_and(|state| state.point < before)
+        };
+        drills::newest_like(&self.repository, &self.trust, is_like).await
+    }
+
+    /// When each of these tenants was drilled last, as far as reports are read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn drilled(&self, tenants: &[TenantName]) -> Result<BTreeMap<TenantName, Timestamp>> {
         let mut newest = BTreeMap::new();
-        for drill in drills::recent(&self.repository, &self.trust).await?.drills {
+        let tenants = tenants.iter().cloned().collect();
+        for drill in drills::recent(&self.repository, &self.trust, &tenants, DRILLED_REACH).await?.drills {
             if drill.verdict == Verdict::CouldNotRun.to_string() {
                 continue; // it proved nothing, so it was no turn
             }
@@ -225,20 +244,20 @@ fn of_point(inventory: &Inventory, asked: PointAsked, replay: Replay) -> Result<
     }
 }
 
-/// The tenant's newest dump whose state is older than the one that is drilled.
-fn before(inventory: &Inventory, drilled: &Snapshot) -> Option<SnapshotId> {
+/// The tenant's dumps whose state is older than the one that is drilled, the oldest first.
+fn older(inventory: &Inventory, drilled: &Snapshot) -> Vec<OlderDump> {
     let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(&drilled.tenant)));
     // What a dump says of sequences is read until its end.
     let end = |dump: &lifeboat::inventory::Snapshot| match drilled.replayed_to {
         None => dump.manifest.point,
         Some(_) => dump.manifest.ended,
     };
-    let mut older = dumps.into_iter().filter(|dump| end(dump) < drilled.point);
-    older.next_back().map(|dump| dump.manifest.id.clone())
+    let older = dumps.into_iter().filter(|dump| end(dump) < drilled.point);
+    older.map(|dump| OlderDump { id: dump.manifest.id.clone(), point: dump.manifest.point }).collect()
 }
 
 /// Whether its name says that it is a dump.
-fn is_dump(id: &SnapshotId) -> bool {
+pub fn is_dump(id: &SnapshotId) -> bool {
     id.as_str().contains("-dump-")
 }
 

@@ -107,7 +107,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         replayed_to: None,
     };
     let age = clock::now().duration_since(point).try_into().unwrap_or_default();
-    Chosen { snapshot, before: None, seed: None, age: Some(age), worst: None, skipped: Vec::new() }
+    Chosen { snapshot, older: Vec::new(), seed: None, age: Some(age), worst: None, skipped: Vec::new() }
 }
 
 async fn drilled(case: &Case, age: Duration) -> Report {

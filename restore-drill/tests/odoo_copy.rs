@@ -90,7 +90,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
         replayed_to: None,
     };
     let chosen = async {
-        Ok(Chosen { snapshot, before: None, seed: None, age: None, worst: None, skipped: Vec::new() })
+        Ok(Chosen { snapshot, older: Vec::new(), seed: None, age: None, worst: None, skipped: Vec::new() })
     };
     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
     assert_eq!(disk::read_dir(&scratch).unwrap().unwrap().len(), 0, "the room is removed");

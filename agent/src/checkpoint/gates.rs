@@ -310,6 +310,7 @@ mod tests {
             verdict: "passed".to_owned(),
             rpo_seconds: None,
             rto_seconds: None,
+            state: None,
         };
         super::drill(Ok(Some(&drill)), at(now), 24 * HOUR).outcome
     }

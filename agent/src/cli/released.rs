@@ -186,7 +186,9 @@ impl Released {
         let read = async {
             let trust = self.trust.trust(config)?;
             let repository = Repository::configured(config).await?;
-            drills::recent(&repository, &trust).await.map(|recent| recent.drills)
+            let tenants = self.tenants.iter().cloned().collect();
+            let reach = drills::reach(config.classes.values());
+            drills::recent(&repository, &trust, &tenants, reach).await.map(|recent| recent.drills)
         };
         let measured = |drill: StoredDrill| {
             let record = format!("drill {}", drill.id);

@@ -1,19 +1,27 @@
 //! The newest restore drills whose reports are believed.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::drill::{self, Envelope, Stored};
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp, earlier};
+use crate::config::Class;
 use crate::error::Result;
-use crate::names::TenantName;
+use crate::names::{SnapshotId, TenantName};
 use crate::repository::snapshots::Trust;
 use crate::repository::{Repository, layout};
 
-/// Reports that are looked at: the newest by name first.
-const LOOKED_MAX: usize = 50;
+/// Reports that are read in any case, if so many are stored: the newest by name.
+const READ_MIN: usize = 50;
+/// Reports that are read at most, while a tenant is looked for.
+const READ_MAX: usize = 1_000;
 /// Reports that are read at a time.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
+/// How far back a drill of a tenant is looked for, if nothing promises one less often.
+const REACH_MIN: Duration = Duration::from_secs(35 * 86_400);
 
 /// What a report says, as far as others need it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +42,19 @@ pub struct StoredDrill {
     pub rpo_seconds: Option<f64>,
     /// Time to recover, measured.
     pub rto_seconds: Option<f64>,
+    /// What was restored; `None` if the drill found nothing to restore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Restored>,
+}
+
+/// The state that a drill restored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The snapshot: a dump, or the base backup that was replayed.
+    #[serde(rename(deserialize = "id"))]
+    pub snapshot: SnapshotId,
+    /// The moment whose state it is.
+    pub point: Timestamp,
 }
 
 impl StoredDrill {
@@ -53,6 +74,8 @@ struct Told {
     reasons: Vec<String>,
     rpo: Measured,
     rto: Measured,
+    /// Not read further where another version wrote it otherwise.
+    snapshot: Option<serde_json::Value>,
 }
 
 #[derive(Deserialize)]
@@ -70,26 +93,9 @@ pub async fn newest(
     trust: &Trust,
     tenants: &[TenantName],
 ) -> Result<Option<StoredDrill>> {
-    let folder = layout::drills(repository.instance());
-    let mut names = repository.store().list_dirs(&folder).await?;
-    names.sort();
-    let mut newest: Option<StoredDrill> = None;
-    for name in names.iter().rev().take(LOOKED_MAX) {
-        let drill = match read(repository, trust, name).await {
-            Ok(Some(drill)) => drill,
-            Ok(None) => continue,
-            Err(e) if e.is_damage() => {
-                tracing::debug!("the report of drill {name} does not count: {}", e.line());
-                continue;
-            }
-            Err(e) => return Err(e),
-        };
-        let wanted = tenants.is_empty() || tenants.contains(&drill.tenant);
-        if wanted && newest.as_ref().is_none_or(|newest| newest.stored_at < drill.stored_at) {
-            newest = Some(drill);
-        }
-    }
-    Ok(newest)
+    let wanted = |drill: &StoredDrill| tenants.is_empty() || tenants.contains(&drill.tenant);
+    let read = walk(repository, trust, (READ_MIN, Timestamp::MAX), |_| false).await?;
+    Ok(read.drills.into_iter().find(wanted))
 }
 
 /// The newest drills.
@@ -101,25 +107,82 @@ pub struct Recent {
     pub is_all: bool,
 }
 
-/// The newest drills. Reports that are not believed are skipped.
+/// How far back the drills of these classes are looked for: as far as one of them promises.
+pub fn reach<'a>(classes: impl IntoIterator<Item = &'a Class>) -> Duration {
+    classes.into_iter().filter_map(|class| class.drill_every).fold(REACH_MIN, Duration::max)
+}
+
+/// The newest drills: as far back as one of each of these tenants, but not further than `reach`, nor than
+/// 1,000 reports. Reports that are not believed are skipped.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn recent(repository: &Repository, trust: &Trust) -> Result<Recent> {
+pub async fn recent(
+    repository: &Repository,
+    trust: &Trust,
+    tenants: &BTreeSet<TenantName>,
+    reach: Duration,
+) -> Result<Recent> {
+    let mut missing = tenants.clone();
+    let wanted = move |drill: Option<&StoredDrill>| {
+        drill.map(|drill| missing.remove(&drill.tenant));
+        !missing.is_empty()
+    };
+    walk(repository, trust, (READ_MIN, earlier(clock::now(), reach)), wanted).await
+}
+
+/// The newest drill of a tenant that is like this, as far as 1,000 reports go back. Reports that are not
+/// believed are skipped.
+///
+/// # Errors
+/// Those of the store.
+pub async fn newest_like(
+    repository: &Repository,
+    trust: &Trust,
+    is_like: impl Fn(&StoredDrill) -> bool,
+) -> Result<Option<StoredDrill>> {
+    let mut found = false;
+    let wanted = |drill: Option<&StoredDrill>| {
+        found |= drill.is_some_and(&is_like);
+        !found
+    };
+    let read = walk(repository, trust, (0, Timestamp::UNIX_EPOCH), wanted).await?;
+    Ok(read.drills.into_iter().find(|drill| is_like(drill)))
+}
+
+/// Reads reports, the newest by name first: `min` in any case; then as long as `wanted` says so of the last
+/// one that was read (`None` if it does not count), and the drill began after `since`.
+async fn walk(
+    repository: &Repository,
+    trust: &Trust,
+    (min, since): (usize, Timestamp),
+    mut wanted: impl FnMut(Option<&StoredDrill>) -> bool,
+) -> Result<Recent> {
     let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
-    names.sort();
-    let mut drills = Vec::new();
-    let is_all = names.len() <= LOOKED_MAX;
-    let looked = names.into_iter().rev().take(LOOKED_MAX);
-    let read = |name: String| async move { (read(repository, trust, &name).await, name) };
-    let mut reports = stream::iter(looked).map(read).buffered(AT_ONCE);
-    while let Some((report, name)) = reports.next().await {
-        match report {
-            Ok(drill) => drills.extend(drill),
+    names.sort_by(|a, b| b.cmp(a));
+    let oldest = since.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let more = names.iter().take(READ_MAX).skip(min).take_while(|name| **name > oldest).count();
+    let looked = names.len().min(min) + more;
+    let read = |name: &String| {
+        let name = name.clone();
+        async move { (read(repository, trust, &name).await, name) }
+    };
+    let mut reports = stream::iter(names.iter().take(looked)).map(read).buffered(AT_ONCE).enumerate();
+    let (mut drills, mut is_all) = (Vec::new(), looked == names.len());
+    while let Some((at, (report, name))) = reports.next().await {
+        let drill = match report {
+            Ok(drill) => drill,
             Err(e) if e.is_damage() => {
                 tracing::debug!("the report of drill {name} does not count: {}", e.line());
+                None
             }
             Err(e) => return Err(e),
+        };
+        let goes_on = wanted(drill.as_ref());
+        drills.extend(drill);
+        if at + 1 >= min && !goes_on {
+            is_all &= at + 1 == looked;
+            break;
         }
     }
     drop(reports);
@@ -155,5 +218,6 @@ pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<
         reason: told.reasons.into_iter().next(),
         rpo_seconds: seconds(told.rpo),
         rto_seconds: seconds(told.rto),
+        state: told.snapshot.and_then(|state| serde_json::from_value(state).ok()),
     }))
 }

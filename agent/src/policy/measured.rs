@@ -68,15 +68,18 @@ impl Measured {
         let cluster = standing::instance(&inventory, &broken, now)?;
         let ages = (now, Duration::MAX);
         let not_read = |(_, look): &&(_, Look)| matches!(look, Look::NotRead(_));
+        let tenants = standing::tenants(&inventory, &[], &cluster, &broken, ages);
+        let names = tenants.iter().map(|one| one.tenant.clone()).collect();
+        let reach = drills::reach(config.classes.values());
         Ok(Measured {
             now,
             born,
-            tenants: standing::tenants(&inventory, &[], &cluster, &broken, ages),
+            tenants,
             cluster,
             window: window::instance(&inventory, &broken),
             not_read: inventory.snapshots.iter().filter(not_read).count(),
             not_remembered,
-            drills: drills::recent(&repository, trust).await,
+            drills: drills::recent(&repository, trust, &names, reach).await,
             stream: StreamRecord::read(config),
         })
     }
@@ -359,6 +362,7 @@ mod tests {
             verdict: verdict.to_owned(),
             rpo_seconds: None,
             rto_seconds: rto,
+            state: None,
         }
     }
 

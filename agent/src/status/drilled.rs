@@ -111,6 +111,7 @@ mod tests {
             reason: Some("check ACC01: 2 violations\u{1b}[31m".to_owned()),
             rpo_seconds: None,
             rto_seconds: None,
+            state: None,
         }
     }
 

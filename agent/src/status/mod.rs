@@ -98,7 +98,11 @@ impl Status {
         let inventory = Inventory::take_to_show(config, &repository, trust, &wanted).await?;
         let drills = match config.repository.as_of {
             Some(_) => None,
-            None => Some(drills::recent(&repository, trust).await),
+            None => {
+                let tenants = inventory.believed().filter_map(|one| one.manifest.tenant.clone()).collect();
+                let reach = drills::reach(config.classes.values());
+                Some(drills::recent(&repository, trust, &tenants, reach).await)
+            }
         };
         Status::of(config, repository.id(), &inventory, drills.as_ref(), age_max).await
     }

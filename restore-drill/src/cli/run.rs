@@ -195,7 +195,7 @@ async fn chosen(plan: &Plan, vault: &Vault, inventory: &Inventory) -> Result<Vec
             .next("run `lifeboat list`; it shows the tenants that have backups"));
     }
     if let Some(sample) = plan.sample {
-        let drilled = vault.drilled().await?;
+        let drilled = vault.drilled(&tenants).await?;
         let seed = plan.seed.unwrap_or_else(crate::vault::drawn);
         tenants.sort_by_key(|tenant| (drilled.get(tenant).copied(), draw(seed, tenant.as_str())));
         tenants.truncate(sample);

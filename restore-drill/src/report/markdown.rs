@@ -244,7 +244,7 @@ fn changes(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\n## Since the dump before\n\nA loss fails the drill. A change is for a person to confirm.\n"
+        "\n## Since earlier dumps\n\nA loss fails the drill. A change is for a person to confirm.\n"
     )?;
     for change in report.changes.iter().take(CHANGES_MAX) {
         let word = if change.weight == Weight::Lost { "**lost**" } else { "changed" };

@@ -220,6 +220,12 @@ const DAMAGES: &[Damage] = &[
         "sale_order: 2 of 14 confirmed rows made on 2026-11-12 are gone",
     ),
     ("delete from product_product", LOST, "product_product: "),
+    ("delete from mail_message", LOST, "mail_message: the table is empty"),
+    ("delete from mail_message where id % 10 <> 0", LOST, "rows are gone"),
+    ("delete from auditlog_log", LOST, "auditlog_log: the table is empty; it had 40 rows"),
+    ("delete from auditlog_log where id > 20", LOST, "auditlog_log: 20 of 40 rows are gone"),
+    ("delete from res_partner where id % 4 <> 0", LOST, "res_partner: "),
+    ("delete from stock_quant where id % 10 <> 0", CHANGED, "stock_quant: "),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,6 +26,11 @@ create table if not exists account_payment_term (id serial primary key, name jso
 create table if not exists account_payment_term_line (id serial primary key, payment_id int not null, value varchar not null,
   value_amount numeric, nb_days int);
 create table if not exists ir_model_constraint (id serial primary key, model int not null, module int not null, name varchar, type varchar(1));
+create table if not exists auditlog_log (id serial primary key, name varchar, res_id int, create_date timestamp);
+insert into auditlog_log (name, res_id, create_date) select 'x', n, '2026-11-12 10:00' from generate_series(1, 40) n;
+insert into mail_message (res_id, author_id, subject, model, message_type, email_from, message_id, body, date)
+  select res_id, author_id, subject, model, message_type, email_from, message_id || '.' || n, body, date
+    from mail_message, generate_series(1, 50) n where mail_message.id = (select min(id) from mail_message);
 create table if not exists bus_bus (id serial primary key, channel varchar, message varchar);
 
 do $$ begin

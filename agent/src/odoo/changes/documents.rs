@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::rows::{SMALLER_MIN, SMALLER_PER_100};
 use super::{About, Change, Weight};
 use crate::names::counted;
 use crate::odoo::lasting::{Confirmed, DaysLost, LASTING, Lasting, LastingCounts, SumChanged, is_share};
 
-/// All rows of a table count if so many are gone, and 1 of 4.
+/// All rows of a table count if so many are gone, and 1 of 4; of a small table, half of them.
 const ROWS_GONE_MIN: u64 = 50;
 const ROWS_GONE_PER_100: u64 = 25;
 
@@ -62,7 +63,8 @@ fn days(
 fn rows(lasting: &Lasting, was: &LastingCounts, is: &LastingCounts) -> Option<Change> {
     let of_day = |day: &i32| is.days.get(day).map_or(0, |day| day.rows);
     let gone: u64 = was.days.iter().map(|(day, was)| was.rows.saturating_sub(of_day(day))).sum();
-    let is_loss = gone >= ROWS_GONE_MIN && is_share(gone, was.rows, ROWS_GONE_PER_100);
+    let is_loss = gone >= ROWS_GONE_MIN && is_share(gone, was.rows, ROWS_GONE_PER_100)
+        || gone >= SMALLER_MIN && is_share(gone, was.rows, SMALLER_PER_100);
     let says = format!("{gone} of {} rows are gone", was.rows);
     is_loss.then(|| Change::new(Weight::Lost, About::Documents, lasting.table, says))
 }

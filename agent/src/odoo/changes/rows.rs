@@ -9,17 +9,17 @@ use crate::odoo::baseline::decisive::Decisive;
 use crate::odoo::baseline::schema::TableSchema;
 use crate::odoo::baseline::values::RECORDS_MAX;
 use crate::odoo::baseline::{Baseline, TableFacts};
-use crate::odoo::lasting::Lasting;
+use crate::odoo::lasting::{Lasting, is_share};
 
 /// A table that had so many rows is not emptied by normal work.
 const EMPTIED_MIN: u64 = 10;
 /// A table is much smaller if so many rows are gone, and half of them.
-const SMALLER_MIN: u64 = 50;
+pub(super) const SMALLER_MIN: u64 = 20;
+pub(super) const SMALLER_PER_100: u64 = 50;
 
-/// What Odoo, or a queue, deletes by itself: messages, notifications, logs, sessions, jobs, visitors of
-/// websites. Names begin with one of these.
-const TRANSIENT: [&str; 31] = [
-    "auditlog_",
+/// What Odoo, or a queue, deletes by itself: notifications, logs of the server, sessions, jobs, mail that was
+/// sent, visitors of websites. Names begin with one of these. Messages, what they track, and audit logs stay.
+const TRANSIENT: [&str; 33] = [
     "auth_totp_",
     "base_import_",
     "base_module_",
@@ -36,12 +36,15 @@ const TRANSIENT: [&str; 31] = [
     "mail_activity",
     "mail_guest",
     "mail_mail",
-    "mail_message",
+    "mail_message_schedule",
+    "mail_message_translation",
     "mail_notification",
     "mail_partner_device",
     "mail_presence",
     "mail_push",
-    "mail_tracking",
+    "mail_scheduled_message",
+    "mail_tracking_email", // of OCA
+    "mail_tracking_event",
     "onboarding_",
     "privacy_log",
     "queue_job",
@@ -50,6 +53,18 @@ const TRANSIENT: [&str; 31] = [
     "sms_sms",
     "website_track",
     "website_visitor",
+];
+
+/// Tables of which half may go: what is sold out, empty chats of a website, what is computed again or taken
+/// over, history that Odoo shortens. Names begin with one of these.
+const SHRINKING: [&str; 7] = [
+    "discuss_channel",
+    "hr_work_entry",
+    "mail_channel",
+    "mail_followers",
+    "spreadsheet_revision",
+    "stock_package_level",
+    "stock_quant",
 ];
 
 pub(super) fn changes(before: &Baseline, after: &Baseline, updated: &Updated) -> Vec<Change> {
@@ -102,25 +117,28 @@ fn fewer(
     schema: Option<&TableSchema>,
     updated: &Updated,
 ) -> Option<Change> {
-    let is_transient = TRANSIENT.iter().any(|prefix| shown.starts_with(prefix))
-        || shown.ends_with("_wizard")
-        || schema.is_some_and(|schema| schema.transient);
+    let is_one_of = |names: &[&str]| names.iter().any(|prefix| shown.starts_with(prefix));
+    let is_transient =
+        is_one_of(&TRANSIENT) || shown.ends_with("_wizard") || schema.is_some_and(|schema| schema.transient);
     let change = |weight, says| Some(Change::new(weight, About::Rows, shown, says));
     // Those that are recorded row by row are compared so.
     if is_transient || Decisive::of(shown).is_some() && was <= RECORDS_MAX as u64 {
         return None;
     }
+    // A relation has no rows of its own: they go with those of a transient table, too.
+    let has_id = schema.is_none_or(|schema| schema.columns.contains_key("id"));
     if was >= EMPTIED_MIN && is == 0 {
-        // A relation has no rows of its own: they go with those of a transient table, too.
-        let has_id = schema.is_none_or(|schema| schema.columns.contains_key("id"));
         let was_removed = schema.is_some_and(|schema| updated.removed(&schema.modules));
         let weight = if has_id && !was_removed { Weight::Lost } else { Weight::Changed };
         return change(weight, format!("the table is empty; it had {was} rows"));
     }
-    let compared_elsewhere = Decisive::of(shown).is_some() || Lasting::of("public", shown).is_some();
     let gone = was.saturating_sub(is);
-    match !compared_elsewhere && gone >= SMALLER_MIN && gone >= was / 2 {
-        true => change(Weight::Changed, format!("it has {is} rows, before {was}")),
-        false => None,
+    let is_smaller = gone >= SMALLER_MIN && is_share(gone, was, SMALLER_PER_100);
+    if !is_smaller || Lasting::of("public", shown).is_some() {
+        return None;
     }
+    let explained =
+        !has_id || is_one_of(&SHRINKING) || schema.is_some_and(|schema| updated.explains(&schema.modules));
+    let weight = if explained { Weight::Changed } else { Weight::Lost };
+    change(weight, format!("{gone} of {was} rows are gone"))
 }

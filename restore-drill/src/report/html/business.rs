@@ -19,7 +19,7 @@ pub fn changes(out: &mut String, report: &Report) {
         return;
     }
     out.push_str(
-        "<h2>Since the dump before</h2>\n<p>A loss fails the drill. A change is for a person to confirm: only \
+        "<h2>Since earlier dumps</h2>\n<p>A loss fails the drill. A change is for a person to confirm: only \
          who made it knows whether it was meant.</p>\n<table><thead><tr><th>What</th><th>Result</th></tr></thead><tbody>\n",
     );
     for change in report.changes.iter().take(SHOWN_MAX) {
