@@ -16,9 +16,11 @@ use crate::catalog::last_expire::LastExpire;
 use crate::catalog::last_verify::LastVerify;
 use crate::catalog::runs::Runs;
 use crate::catalog::state::StateDir;
+use crate::checkpoint::drill_program;
 use crate::clock;
 use crate::config::Config;
-use crate::daemon::due::Rules;
+use crate::daemon::drilled::{self, Drilled};
+use crate::daemon::due::{Job, Rules};
 use crate::daemon::metrics::{self, Metrics};
 use crate::daemon::needs::{self, Needs};
 use crate::daemon::{self, Daemon, checks, http, pages};
@@ -45,7 +47,8 @@ pub struct Calls<'a> {
 /// `Config` if there is nothing to do; `Busy` if another agent runs for this instance on this host;
 /// else the error that ended one part of the agent. The other parts are then stopped in order.
 pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) -> Result<()> {
-    let jobs = jobs::jobs(config, &calls.arguments);
+    let drill_program = config.schedule.drill.as_ref().map(|_| drill_program::find(config)).transpose()?;
+    let jobs = jobs::jobs(config, &calls.arguments, drill_program.as_deref());
     let follows = config.agent.follow_filestore && config.odoo.data_dir.is_some();
     if jobs.is_empty() && !config.wal.stream && !follows {
         let what = "the agent has nothing to do: [schedule] is empty, no class has a schedule, wal.stream is false, no filestore is followed";
@@ -61,6 +64,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
     let state = StateDir::open_for_agent(&config.state_dir, &config.instance)?;
     let mut page = metrics::page();
     let observed = if config.wal.stream { Observed::on(&mut page) } else { Observed::default() };
+    let drilled = Drilled::on(&mut page);
     let metrics = Arc::new(Metrics::on(page));
     metrics.scheduled(jobs.iter().filter(|job| jobs::backs_up(job)).count());
     let mut runs = Runs::open(&state.runs_file()).await?;
@@ -70,7 +74,8 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         }
     }
     runs.close().await?;
-    let (beside, jobs) = jobs.into_iter().partition(jobs::runs_beside);
+    let (beside, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(jobs::runs_beside);
+    let (drills, jobs) = jobs.into_iter().partition(jobs::drills);
     let program = program()?;
     let (post, checks) = checks::checks(config, program.clone(), calls.arguments.clone())?.unzip();
     let schedule = &config.schedule;
@@ -78,6 +83,7 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         program,
         jobs,
         beside,
+        drills,
         rules: Rules {
             jitter_max: schedule.jitter_max,
             retries_max: schedule.retries_max,
@@ -125,11 +131,12 @@ pub async fn run(config: &Config, calls: Calls<'_>, cancel: &CancellationToken) 
         };
         follow::run(config, &state, tell, &stop).await
     };
-    let (scheduled, (), (), (), streamed, followed) = tokio::join!(
+    let (scheduled, (), (), (), (), streamed, followed) = tokio::join!(
         with_the_others(&stop, daemon::run(daemon, stop.clone())),
         pages,
         checking,
         needs::watch(config, &state, &needs, &stop),
+        drilled::watch(config, &drilled, &stop),
         with_the_others(&stop, streaming),
         with_the_others(&stop, following),
     );

@@ -62,7 +62,7 @@ pub(super) struct Ended {
 ///
 /// # Errors
 /// `NotFound` if there is none.
-pub(super) fn find(config: &Config) -> Result<PathBuf> {
+pub fn find(config: &Config) -> Result<PathBuf> {
     let missing = |what: String| {
         Err(Error::new(Kind::NotFound, what).next("install restore-drill, or set checkpoint.drill_program"))
     };

@@ -9,7 +9,7 @@
 mod agent;
 mod all_files;
 mod captured;
-mod drill_program;
+pub mod drill_program;
 mod dumps;
 mod evidence;
 mod files;

@@ -287,6 +287,14 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         let why = "signing.trusted_keys is empty: no snapshot could be told from a forged one";
         return Err(read.refused("schedule.verify", why));
     }
+    let (drill, drill_plan) = (line("schedule.drill")?, read.path("schedule.drill_plan")?);
+    if drill.is_some() && read.paths("seal.identity_files")?.is_empty() {
+        let why = "seal.identity_files is empty: a drill decrypts, so it belongs on a restore host";
+        return Err(read.refused("schedule.drill", why));
+    }
+    if drill.is_some() && drill_plan.is_none() {
+        return Err(read.refused("schedule.drill", "schedule.drill_plan is not set"));
+    }
     Ok(Schedules {
         backup: line("schedule.backup")?,
         filestore: line("schedule.filestore")?,
@@ -295,6 +303,8 @@ fn schedule(read: &Reader<'_>) -> Result<Schedules> {
         configuration,
         expire,
         verify,
+        drill,
+        drill_plan,
         verify_sample: read.integer("schedule.verify_sample")? as u8,
         jitter_max: read.duration("schedule.jitter_max")?,
         deadline: read.duration("schedule.deadline")?,

@@ -412,6 +412,10 @@ pub struct Schedules {
     pub verify: Option<Schedule>,
     /// How many percent of the content these checks read.
     pub verify_sample: u8,
+    /// Restore drills.
+    pub drill: Option<Schedule>,
+    /// Their plan.
+    pub drill_plan: Option<PathBuf>,
     /// The longest delay of a run.
     pub jitter_max: Duration,
     /// How long a run may take.

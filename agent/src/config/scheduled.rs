@@ -36,6 +36,8 @@ pub enum Work<'c> {
     Expire,
     /// Checks the repository.
     Verify,
+    /// A restore drill.
+    Drill,
 }
 
 impl Work<'_> {
@@ -58,6 +60,7 @@ impl Config {
             ("configuration", Work::Configuration, &own.configuration),
             ("expire", Work::Expire, &own.expire),
             ("verify", Work::Verify, &own.verify),
+            ("drill", Work::Drill, &own.drill),
         ];
         let fixed = fixed.map(|(key, work, schedule)| (format!("schedule.{key}"), work, schedule));
         let of_classes = self.classes.iter().flat_map(|(name, class)| {

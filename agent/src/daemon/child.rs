@@ -18,6 +18,8 @@ use crate::error::{Error, Kind, Result};
 const SAID_BYTES_MAX: usize = 4_000;
 /// How long it may take to clean up and end pg_dump; then both are killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(60));
+/// How long it may take to stop a drill's restore and server, and to remove the copy.
+const DRILL_ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(150));
 
 /// How much of its standard output is kept, where it is.
 const PRINTED_BYTES_MAX: usize = 16_000;
@@ -41,9 +43,22 @@ pub async fn run(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<Ended> {
-    run_with(program, arguments, limit, "schedule.deadline", Stdio::null(), cancel)
-        .await
-        .map(|(ended, _)| ended)
+    let of = (environment::Child::Lifeboat, "schedule.deadline", ASKED);
+    run_with(program, arguments, limit, of, Stdio::null(), cancel).await.map(|(ended, _)| ended)
+}
+
+/// The same for a restore drill, which decrypts, and needs longer to clean up.
+///
+/// # Errors
+/// If it cannot be started.
+pub async fn run_drill(
+    program: &Path,
+    arguments: &[String],
+    limit: Duration,
+    cancel: &CancellationToken,
+) -> Result<Ended> {
+    let of = (environment::Child::LifeboatThatOpens, "schedule.deadline", DRILL_ASKED);
+    run_with(program, arguments, limit, of, Stdio::null(), cancel).await.map(|(ended, _)| ended)
 }
 
 /// [`run`], with the end of its standard output.
@@ -56,26 +71,27 @@ pub async fn run_printing(
     limit: Duration,
     cancel: &CancellationToken,
 ) -> Result<(Ended, String)> {
-    run_with(program, arguments, limit, "checkpoint.timeout", Stdio::piped(), cancel).await
+    let of = (environment::Child::Lifeboat, "checkpoint.timeout", ASKED);
+    run_with(program, arguments, limit, of, Stdio::piped(), cancel).await
 }
 
 async fn run_with(
     program: &Path,
     arguments: &[String],
     limit: Duration,
-    limited_by: &str,
+    (child, limited_by, asked): (environment::Child, &str, (Asked, Duration)),
     stdout: Stdio,
     cancel: &CancellationToken,
 ) -> Result<(Ended, String)> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
-    environment::clean(command.as_std_mut(), environment::Child::Lifeboat);
+    environment::clean(command.as_std_mut(), child);
     let mut child = Supervised::start(&mut command)
         .map_err(|e| Error::new(Kind::Io, format!("cannot start {}", program.display())).because(e))?;
     let (stdout, printed) = (child.stdout(), Tail::of(PRINTED_BYTES_MAX));
     let (stderr, tail) = (child.stderr(), Tail::of(SAID_BYTES_MAX));
     let listening = async { tokio::join!(tail.listen(stderr, |_| {}), printed.listen(stdout, |_| {})) };
-    let end = child.end(limit, cancel.cancelled(), ASKED, async { listening.await.0 }).await;
+    let end = child.end(limit, cancel.cancelled(), asked, async { listening.await.0 }).await;
     let end = end.map_err(|e| Error::new(Kind::Io, "cannot wait for a run").because(e))?;
     let why = match end.stopped {
         Some(Stopped::Cancelled) => Some("stopped, because the agent stopped".to_owned()),

@@ -1,5 +1,6 @@
 //! Decides which job is due: a pure function, so that a test can try every night of the year.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -15,8 +16,10 @@ pub struct Job {
     pub name: String,
     /// When.
     pub schedule: Schedule,
-    /// The arguments of `lifeboat`.
+    /// The arguments of the program.
     pub arguments: Vec<String>,
+    /// The program, where it is not `lifeboat`.
+    pub drill_program: Option<PathBuf>,
 }
 
 /// The rules of runs, the same for every job.
@@ -109,7 +112,7 @@ mod tests {
 
     fn nightly() -> Job {
         let schedule = Schedule::parse("30 1 * * *", jiff::tz::TimeZone::UTC).unwrap();
-        Job { name: "backup".to_owned(), schedule, arguments: Vec::new() }
+        Job { name: "backup".to_owned(), schedule, arguments: Vec::new(), drill_program: None }
     }
 
     fn asked(last: Option<&LastRun>, now: &str) -> (String, u32, String) {

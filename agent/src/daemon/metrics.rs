@@ -69,6 +69,7 @@ pub struct Metrics {
     verify: Checked,
     next: Seconds,
     began: Seconds,
+    running: Family<OfJob, Gauge>,
     good: Seconds,
     duration: Seconds,
     exit_code: Family<OfJob, Gauge>,
@@ -108,6 +109,8 @@ impl Metrics {
             "Exit code of the job's latest run; 0 is success, -1 means that a signal ended it",
             exit_code.clone(),
         );
+        let running = Family::default();
+        registry.register("job_running", "1 while a run of the job goes on", Family::clone(&running));
         registry.register("job_runs", "Runs of the job since the agent started", runs.clone());
         let (followed, waiting) = (Family::default(), Family::default());
         registry.register_with_unit(
@@ -195,6 +198,7 @@ impl Metrics {
             last_alive,
             next,
             began,
+            running,
             good,
             duration,
             exit_code,
@@ -399,6 +403,7 @@ impl Metrics {
     /// Notes that a run began.
     pub fn begun(&self, job: &str, now: Timestamp) {
         self.began.get_or_create(&job.into()).set(seconds(now));
+        self.running.get_or_create(&job.into()).set(1);
     }
 
     /// Notes that a run ended with exit code 0, just now or earlier.
@@ -415,6 +420,7 @@ impl Metrics {
         self.runs.get_or_create(&OfResult { job: job.to_owned(), result }).inc();
         self.duration.get_or_create(&job.into()).set(took.as_secs_f64());
         self.exit_code.get_or_create(&job.into()).set(exit_code.unwrap_or(-1).into());
+        self.running.get_or_create(&job.into()).set(0);
     }
 
     /// Sets for each tenant's filestore up to which time it is stored and how many files wait. A tenant that
@@ -455,6 +461,7 @@ mod tests {
         let at = Timestamp::from_microsecond(1_800_000_000_250_000).unwrap();
         metrics.ended("backup", at, Duration::from_millis(1500), Some(0));
         metrics.ended("filestore", at, Duration::from_millis(20), None);
+        metrics.begun("drill", at);
         metrics.followed([("gone", at, 1)].into_iter());
         metrics.followed([("shop", at, 3)].into_iter());
         metrics.suspicious([("gone", 1)].into_iter());
@@ -470,6 +477,8 @@ mod tests {
             "lifeboat_job_success_timestamp_seconds{job=\"backup\"} 1800000000.25",
             "lifeboat_job_duration_seconds{job=\"backup\"} 1.5",
             "lifeboat_job_exit_code{job=\"filestore\"} -1",
+            "lifeboat_job_running{job=\"filestore\"} 0",
+            "lifeboat_job_running{job=\"drill\"} 1",
             "lifeboat_filestore_followed_timestamp_seconds{tenant=\"shop\"} 1800000000.25",
             "lifeboat_filestore_waiting_files{tenant=\"shop\"} 3",
             "lifeboat_suspicious_backups{tenant=\"shop\"} 2",

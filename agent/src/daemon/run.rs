@@ -1,5 +1,6 @@
 //! The scheduler's loop: it runs the job that is due first and records its end, until it is asked to stop.
-//! There are two such lanes side by side: a backup of hours must not delay the check that reports an attack.
+//! There are three such lanes side by side: neither a backup nor a drill of hours may delay the check that
+//! reports an attack, nor may they delay each other.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub struct Daemon {
     pub jobs: Vec<Job>,
     /// Jobs that run beside those, again one at a time.
     pub beside: Vec<Job>,
+    /// Restore drills, one at a time.
+    pub drills: Vec<Job>,
     /// The rules of their runs.
     pub rules: Rules,
     /// How long a run may take.
@@ -61,6 +64,7 @@ pub async fn run(daemon: Daemon, cancel: CancellationToken) -> Result<()> {
     let mut runs = Runs::open(&daemon.runs_file).await?;
     runs.close_cut_short(clock::now()).await?;
     let others = Runs::open(&daemon.runs_file).await?;
+    let of_drills = Runs::open(&daemon.runs_file).await?;
     daemon.tell_doubt();
     let (stop, daemon) = (cancel.child_token(), &daemon);
     let lane = async |lane: Lane<'_>| {
@@ -68,11 +72,12 @@ pub async fn run(daemon: Daemon, cancel: CancellationToken) -> Result<()> {
         stop.cancel(); // if one ends with an error, the other ends in order
         done
     };
-    let (main, beside) = tokio::join!(
-        lane(Lane { daemon, jobs: &daemon.jobs, runs, is_main: true }),
-        lane(Lane { daemon, jobs: &daemon.beside, runs: others, is_main: false }),
+    let (main, beside, drills) = tokio::join!(
+        lane(Lane { daemon, jobs: &daemon.jobs, runs, of: Of::Main }),
+        lane(Lane { daemon, jobs: &daemon.beside, runs: others, of: Of::Checks }),
+        lane(Lane { daemon, jobs: &daemon.drills, runs: of_drills, of: Of::Drills }),
     );
-    main.and(beside)
+    main.and(beside).and(drills)
 }
 
 /// Jobs of which one runs at a time.
@@ -80,8 +85,18 @@ struct Lane<'d> {
     daemon: &'d Daemon,
     jobs: &'d [Job],
     runs: Runs,
-    /// Whether it says that the agent lives.
-    is_main: bool,
+    of: Of,
+}
+
+/// What a lane runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Backups and expiry; it also says that the agent lives.
+    Main,
+    /// Checks of the repository.
+    Checks,
+    /// Restore drills.
+    Drills,
 }
 
 async fn nap(until: SignedDuration, cancel: &CancellationToken) {
@@ -128,14 +143,15 @@ impl Lane<'_> {
 
     /// Each file is read by the lane whose jobs write it, so that no job delays it.
     fn tell(&self, now: Timestamp) {
-        match self.is_main {
-            true => {
+        match self.of {
+            Of::Main => {
                 self.daemon.metrics.alive(now);
                 self.daemon.tell_checkpoint();
                 self.daemon.tell_expire();
                 self.daemon.tell_suspicion(now);
             }
-            false => self.daemon.tell_verify(),
+            Of::Checks => self.daemon.tell_verify(),
+            Of::Drills => {}
         }
     }
 
@@ -146,7 +162,12 @@ impl Lane<'_> {
         metrics.begun(&job.name, began);
         let again = if next.attempt > 1 { format!(", attempt {}", next.attempt) } else { String::new() };
         tracing::info!(job = job.name.as_str(), "started (due {}{again})", clock::text(next.due));
-        let run = child::run(program, &job.arguments, *deadline, cancel);
+        let run = async {
+            match &job.drill_program {
+                None => child::run(program, &job.arguments, *deadline, cancel).await,
+                Some(drill) => child::run_drill(drill, &job.arguments, *deadline, cancel).await,
+            }
+        };
         let (code, said) = match self.turning(run).await {
             Ok(ended) => (ended.exit_code, ended.said),
             Err(e) => (Some(e.kind().exit_code().into()), format!("{e}: {}", e.causes().join(": "))),
@@ -170,7 +191,7 @@ impl Lane<'_> {
         loop {
             tokio::select! {
                 done = &mut run => return done,
-                () = clock::sleep(NAP_MAX), if self.is_main => self.daemon.metrics.alive(clock::now()),
+                () = clock::sleep(NAP_MAX), if self.of == Of::Main => self.daemon.metrics.alive(clock::now()),
             }
         }
     }

@@ -34,16 +34,28 @@ pub fn problems(
         Err(e) => return vec![format!("it is not known how the last drills ended: {}", e.what())],
     };
     let mut all: Vec<String> = newest(recent, tenants).iter().filter_map(not_passed).collect();
+    all.extend(by_class(config, recent, tenants, since, now).into_iter().filter_map(|(_, says)| says));
+    all
+}
+
+/// Each class that promises drills and has tenants, and a sentence if its drills are overdue.
+pub fn by_class<'c>(
+    config: &'c Config,
+    recent: &Recent,
+    tenants: &[&TenantName],
+    since: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<(&'c str, Option<String>)> {
+    let mut all = Vec::new();
     for (name, class) in &config.classes {
         let Some(every) = class.drill_every else { continue };
-        let own: Vec<&TenantName> = tenants
-            .iter()
-            .copied()
-            .filter(|tenant| class_of(&config.classes, tenant).is_ok_and(|(of, _)| of == name))
-            .collect();
-        if !own.is_empty() {
-            let last = recent.drills.iter().find(|drill| own.contains(&&drill.tenant));
-            all.extend(overdue(name, every, last, since.filter(|_| recent.is_all), now));
+        let is_own = |tenant: &TenantName| class_of(&config.classes, tenant).is_ok_and(|(of, _)| of == name);
+        if tenants.iter().any(|tenant| is_own(tenant)) {
+            let is_of_class =
+                |drill: &&StoredDrill| tenants.contains(&&drill.tenant) && is_own(&drill.tenant);
+            let last = recent.drills.iter().find(is_of_class);
+            let says = overdue(name, every, last, since.filter(|_| recent.is_all), now);
+            all.push((name.as_str(), says));
         }
     }
     all

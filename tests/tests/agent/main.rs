@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test panics, waits and listens by itself
 
 mod classes;
+mod drills;
 mod environment;
 mod expire;
 mod least_privilege;

@@ -84,8 +84,7 @@ fn what_was_lost_weeks_ago_fails_the_drill_until_it_is_accepted() {
     let shop = Shop::made_up(&["t1"]);
     let edit = |sql: &str| drop(shop.cluster.psql("t1", sql));
     let work = || edit("UPDATE res_partner SET write_date = now() WHERE id = 1");
-    let back_up =
-        || shop.back_up(&["--kind", "dump"])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
+    let back_up = || shop.back_up(&[])["tenants"][0]["dump"]["id"].as_str().unwrap().to_owned();
     let proved = back_up();
     shop.drill("t1", "").run().ok();
     edit("DELETE FROM mail_message");
@@ -126,11 +125,11 @@ fn what_was_lost_weeks_ago_fails_the_drill_until_it_is_accepted() {
 #[test]
 fn the_first_drill_of_a_tenant_compares_with_its_oldest_dump() {
     let shop = Shop::made_up(&["t1"]);
-    shop.back_up(&["--kind", "dump"]);
+    shop.back_up(&[]);
     shop.cluster.psql("t1", "UPDATE product_template SET list_price = 0");
     for _ in 0..2 {
         shop.cluster.psql("t1", "UPDATE res_partner SET write_date = now() WHERE id = 1");
-        shop.back_up(&["--kind", "dump"]);
+        shop.back_up(&[]);
     }
     let said = reasons(&shop.drill("t1", "").run().exits(1).json());
     assert!(said.len() == 1 && said[0].contains("product_template.list_price"), "{said:#?}");

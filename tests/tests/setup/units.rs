@@ -27,8 +27,10 @@ fn systemd_understands_every_line() {
     let lifeboat = program::bin_dir().join("lifeboat");
     let mut copies = Vec::new();
     for unit in units() {
-        let text =
-            fs::read_to_string(&unit).unwrap().replace("/usr/bin/lifeboat", lifeboat.to_str().unwrap());
+        let drill = program::bin_dir().join("restore-drill");
+        let text = fs::read_to_string(&unit).unwrap();
+        let text = text.replace("/usr/bin/lifeboat", lifeboat.to_str().unwrap());
+        let text = text.replace("/usr/bin/restore-drill", drill.to_str().unwrap());
         let copy = dir.path().join(unit.file_name().unwrap());
         fs::write(&copy, text).unwrap();
         copies.push(copy);
