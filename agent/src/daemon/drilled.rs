@@ -22,8 +22,9 @@ use crate::repository::Repository;
 use crate::repository::snapshots::Trust;
 use crate::status::drilled;
 
-/// How often the reports are read.
+/// How often the reports are read, and how long after the start, when the agent has other work.
 const LOOK_EVERY: Duration = Duration::from_secs(15 * 60);
+const FIRST_LOOK: Duration = Duration::from_secs(20);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfTenant {
@@ -120,6 +121,7 @@ impl Drilled {
 /// read.
 pub async fn watch(config: &Config, drilled: &Drilled, cancel: &CancellationToken) {
     let reading = async {
+        clock::sleep(FIRST_LOOK).await;
         while !config.signing.trusted_keys.is_empty() {
             let now = clock::now();
             match look(config, now).await {

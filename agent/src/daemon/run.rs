@@ -129,7 +129,7 @@ impl Lane<'_> {
         for job in self.jobs {
             let known_since = self.runs.known_since(&job.name, job.schedule.text(), now).await?;
             let latest = self.runs.latest(&job.name, 1).await?.pop();
-            let last = latest.as_ref().and_then(last_run);
+            let last = latest.as_ref().and_then(|run| last_run(job, run));
             let Some(next) = due::next(job, rules, known_since, last.as_ref(), now, salt) else {
                 continue;
             };
@@ -235,12 +235,13 @@ impl Daemon {
     }
 }
 
-fn last_run(run: &Run) -> Option<LastRun> {
+fn last_run(job: &Job, run: &Run) -> Option<LastRun> {
     Some(LastRun {
         due: run.due,
         attempt: run.attempt,
         ended: run.ended?,
-        wants_retry: wants_retry(run.exit_code),
+        // The exit codes of a drill are its own, and its report is stored: the next one is on its schedule.
+        wants_retry: job.drill_program.is_none() && wants_retry(run.exit_code),
     })
 }
 
@@ -256,4 +257,30 @@ fn wants_retry(exit_code: Option<i32>) -> bool {
         Kind::Interrupted,
     ];
     exit_code.is_none_or(|code| may_pass.iter().any(|kind| i32::from(kind.exit_code()) == code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::Schedule;
+
+    #[test]
+    fn a_failed_drill_is_not_tried_again() {
+        let at = Timestamp::UNIX_EPOCH;
+        let run = Run {
+            id: 1,
+            job: "drill".to_owned(),
+            due: at,
+            attempt: 1,
+            began: at,
+            ended: Some(at),
+            exit_code: Some(1), // of a drill: failed; of lifeboat: an error of this machine
+            said: String::new(),
+        };
+        let schedule = Schedule::parse("30 1 * * *", jiff::tz::TimeZone::UTC).unwrap();
+        let job = Job { name: "drill".to_owned(), schedule, arguments: Vec::new(), drill_program: None };
+        let drill = Job { drill_program: Some("/usr/bin/restore-drill".into()), ..job.clone() };
+        assert!(last_run(&job, &run).unwrap().wants_retry);
+        assert!(!last_run(&drill, &run).unwrap().wants_retry);
+    }
 }

@@ -4,6 +4,7 @@ mod cell;
 mod counted;
 pub mod decisive;
 pub mod figures;
+pub mod inputs;
 mod origins;
 pub mod schema;
 pub mod values;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use figures::Figures;
+use inputs::Input;
 use origins::Origins;
 use schema::SchemaFacts;
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,9 @@ pub struct Baseline {
     /// Totals of business documents. `None` in older baselines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub figures: Option<Vec<Figures>>,
+    /// What base checks read, by table. `None` in older baselines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<BTreeMap<String, Input>>,
 }
 
 /// A module or an extension and its version.
@@ -133,6 +138,7 @@ impl Baseline {
             schema,
             values: Some(values::take(session, &origins).await?),
             figures: Some(figures::take(session).await?),
+            inputs: Some(inputs::take(session).await?),
             lasting: Some(lasting.iter().map(|(name, one)| (name.clone(), one.now.clone())).collect()),
         };
         Ok((baseline, lasting))
@@ -180,6 +186,7 @@ impl Baseline {
             reaches: Vec::new(),
             properties: DatabaseProperties { grants: None, settings: Vec::new(), ..self.properties.clone() },
             values: values.map(|all| all.into_iter().map(TableValues::without_content).collect()),
+            inputs: None,
             ..self.clone()
         }
     }

@@ -108,7 +108,17 @@ pub fn compare(expected: &Baseline, found: &Baseline) -> Vec<Difference> {
     if let (Some(was), Some(is)) = (&expected.figures, &found.figures) {
         out.extend(values::figures(was, is));
     }
+    if let (Some(was), Some(is)) = (&expected.inputs, &found.inputs) {
+        out.extend(values::inputs(was, is));
+    }
     out
+}
+
+/// What base checks read and both recorded, as `table.column`, sorted.
+pub fn inputs_compared(expected: &Baseline, found: &Baseline) -> Vec<String> {
+    let (Some(was), Some(is)) = (&expected.inputs, &found.inputs) else { return Vec::new() };
+    let both = was.iter().filter(|(table, was)| is.get(*table).is_some_and(|is| is.columns == was.columns));
+    both.flat_map(|(table, was)| was.columns.iter().map(move |column| format!("{table}.{column}"))).collect()
 }
 
 fn opt(text: &Option<String>) -> &str {
@@ -200,6 +210,7 @@ mod tests {
             values: None,
             lasting: None,
             figures: None,
+            inputs: None,
         }
     }
 

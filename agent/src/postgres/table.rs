@@ -184,6 +184,29 @@ impl Table {
         all
     }
 
+    /// The size of its rows on disk.
+    ///
+    /// # Errors
+    /// If the server fails.
+    pub async fn bytes(&self, session: &mut Session) -> Result<u64> {
+        let names: Vec<String> = self
+            .parts
+            .iter()
+            .map(|(schema, name)| format!("({}, {})", literal(schema), literal(name)))
+            .collect();
+        if names.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "SELECT coalesce(sum(pg_table_size(c.oid)), 0)::int8 FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE (n.nspname::text, c.relname::text) IN ({})",
+            names.join(", ")
+        );
+        let row = session.row(&format!("measure table {}", self.name), sql).await?;
+        Ok(column::<i64>(&row, 0)?.unsigned_abs())
+    }
+
     /// Passes on these columns of every row, in no particular order.
     ///
     /// # Errors

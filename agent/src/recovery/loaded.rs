@@ -12,6 +12,8 @@ pub struct Compared {
     pub tables: usize,
     /// Sentences; empty in a restore that succeeded.
     pub differences: Vec<String>,
+    /// What base checks read and was compared by digest, as `table.column`.
+    pub inputs: Vec<String>,
 }
 
 /// What neutralizing did.

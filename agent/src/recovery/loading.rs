@@ -8,7 +8,7 @@ use crate::disk;
 use crate::error::{Error, Kind, Result};
 use crate::names::counted;
 use crate::odoo::baseline::Baseline;
-use crate::odoo::compare::{Difference, compare};
+use crate::odoo::compare::{Difference, compare, inputs_compared};
 use crate::postgres::connect::PostgresOptions;
 use crate::postgres::load::divide::{Estate, Parties, divide};
 use crate::postgres::load::ready::{Ready, ready};
@@ -190,7 +190,8 @@ impl Fill<'_> {
                 .because(told.join("; "))
                 .next("compare by hand and try another snapshot; to check whether this one is intact, run lifeboat verify --deep --identity FILE"));
         }
-        Ok(Compared { tables: self.baseline.tables.len(), differences })
+        let inputs = inputs_compared(self.baseline, found);
+        Ok(Compared { tables: self.baseline.tables.len(), differences, inputs })
     }
 }
 

@@ -14,7 +14,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  passed: restored, validated, and within the objectives
   1  failed: the archive or the restored data is wrong, or data was lost since
-     the dump before, or Odoo failed on the copy; the report says which
+     earlier dumps, or Odoo failed on the copy; the report says which
   2  the plan, a check or an argument is wrong; nothing was done
   3  missed objective: the data is right, but too old (RPO) or too late (RTO)
   4  could not run: the snapshot is neither proved nor refuted, or the report
@@ -103,7 +103,7 @@ pub(crate) enum Command {
     /// Run the drill of a plan
     ///
     /// Restores a dump or a point in time with `lifeboat restore`, neutralized, into a private PostgreSQL
-    /// without network. Compares the copy with the baseline and with the dump before, checks every file,
+    /// without network. Compares the copy with the baseline and with earlier dumps, checks every file,
     /// table and index, and runs the business checks. With `[odoo]` in the plan, starts Odoo on the copy and
     /// makes test orders, invoices and payments. Then removes the copy, and stores the report in the
     /// repository, in instances/<instance>/drills/<id>/.

@@ -123,7 +123,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
-    /// What was lost or changed since the dump before, heaviest first.
+    /// What was lost or changed since earlier dumps, heaviest first.
     #[serde(default)]
     pub changes: Vec<Change>,
     /// What in the copy could act outside, and nobody could judge.

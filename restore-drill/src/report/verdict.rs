@@ -14,7 +14,7 @@ use super::finding::{Finding, State};
 pub enum Verdict {
     /// Restored, validated, and within the objectives.
     Passed,
-    /// The archive or the restored data is wrong, data was lost since the dump before, or Odoo failed on the
+    /// The archive or the restored data is wrong, data was lost since earlier dumps, or Odoo failed on the
     /// copy.
     Failed,
     /// The data is right, but too old, or recovery took too long.
@@ -74,7 +74,7 @@ impl Verdict {
                 "The snapshot was restored, everything that was checked is right, and the objectives were met."
             }
             Verdict::Failed => {
-                "Something is wrong: the archive, the restored data, what production lost since the dump before, or Odoo on the copy."
+                "Something is wrong: the archive, the restored data, what production lost since earlier dumps, or Odoo on the copy."
             }
             Verdict::MissedObjective => "The restored data is right, but an objective was missed.",
             Verdict::CouldNotRun => {

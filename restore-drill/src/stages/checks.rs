@@ -1,9 +1,13 @@
 //! Runs the business checks on the restored database.
 
+use std::collections::BTreeSet;
+
 use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::Result;
+use lifeboat::names::counted;
+use serde_json::Value;
 
-use crate::catalogue::check::Severity;
+use crate::catalogue::check::{Check, Severity};
 use crate::catalogue::run::{self, Outcome, Status};
 use crate::drill::stage::Stage;
 use crate::place::{DATABASE, Room};
@@ -37,6 +41,9 @@ impl Stage for Checks<'_> {
         session.close().await;
         accept(&mut outcomes, &setup.plan.accepted, clock::now());
         report.findings.extend(findings(&outcomes));
+        let is_dump = report.snapshot.as_ref().is_some_and(|snapshot| snapshot.replayed_to.is_none());
+        let inputs = inputs(report.restore_answer.as_ref());
+        report.findings.push(base(&setup.catalogue.checks, &outcomes, is_dump, &inputs));
         report.summary = Summary::of(&outcomes);
         let hard = report.summary.hard;
         let noted = outcomes.iter().filter(|outcome| outcome.status == Status::Noted).count();
@@ -78,9 +85,53 @@ fn findings(outcomes: &[Outcome]) -> Vec<Finding> {
             _ => Finding::new(HARD, State::Done, format!("{ran} passed")),
         });
     }
-    let what = "the backup does not record what these checks find on the source: they are only reported";
-    all.push(Finding::new(BASE, State::NotRun, what));
     all
+}
+
+/// What base checks read and the restore found to be as on the source, as `table.column`.
+fn inputs(answer: Option<&Value>) -> BTreeSet<String> {
+    let all = answer.and_then(|answer| answer.pointer("/baseline/inputs")?.as_array());
+    all.into_iter().flatten().filter_map(|one| one.as_str().map(str::to_owned)).collect()
+}
+
+/// Checks that read an id of every table.
+const OF_EVERY_TABLE: [&str; 2] = ["ATT05", "REF04"];
+
+/// What base checks find on the copy is what they find on the source, if what they read is the same: a
+/// difference would have failed the restore. Others are named.
+fn base(checks: &[Check], outcomes: &[Outcome], is_dump: bool, inputs: &BTreeSet<String>) -> Finding {
+    let ran = outcomes
+        .iter()
+        .filter(|one| one.severity == Severity::Base && matches!(one.status, Status::Passed | Status::Noted));
+    let is_same = |outcome: &&Outcome| {
+        let check = checks.iter().find(|check| check.id == outcome.id);
+        !OF_EVERY_TABLE.contains(&outcome.id.as_str()) && check.is_some_and(|check| reads_only(check, inputs))
+    };
+    let (same, other): (Vec<&Outcome>, Vec<&Outcome>) = ran.partition(is_same);
+    let names = |all: &[&Outcome]| all.iter().map(|one| one.id.as_str()).collect::<Vec<_>>().join(", ");
+    if same.is_empty() {
+        let why = match (is_dump, inputs.is_empty()) {
+            (false, _) => "nothing is recorded of the source at this moment",
+            (true, true) => "an older program made this dump, and did not record what these checks read",
+            (true, false) => "none that could be compared ran",
+        };
+        return Finding::new(BASE, State::NotRun, format!("{why}: they are only reported"));
+    }
+    let found: u64 = same.iter().filter_map(|one| one.violations).sum();
+    let mut what = format!(
+        "{} read on the copy what they read on the source, by digest: both have {found} violations",
+        counted(same.len() as u64, "check")
+    );
+    if !other.is_empty() {
+        what.push_str(&format!("; not compared, because they read more than is recorded: {}", names(&other)));
+    }
+    Finding::new(BASE, State::Done, what)
+}
+
+/// Whether everything that a check names was compared. The rows of a table that it names without a column
+/// are counted in every baseline.
+fn reads_only(check: &Check, inputs: &BTreeSet<String>) -> bool {
+    check.requires.iter().all(|needed| needed.column.is_none() || inputs.contains(&needed.to_string()))
 }
 
 /// Compares what hard checks found with what the plan accepts.
@@ -107,6 +158,50 @@ fn accept(outcomes: &mut [Outcome], accepted: &[Acceptance], now: Timestamp) {
                 outcome.message = Some(what);
             }
             _ => {} // skipped or in error: there is nothing to accept
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lifeboat::odoo::baseline::inputs;
+
+    use super::*;
+    use crate::catalogue;
+
+    #[test]
+    fn a_backup_records_all_that_base_checks_name() {
+        let recorded: BTreeSet<String> = inputs::names().collect();
+        let checks = catalogue::load(None).unwrap().checks;
+        for check in checks.iter().filter(|check| check.severity == Severity::Base) {
+            assert_eq!(
+                reads_only(check, &recorded),
+                !OF_EVERY_TABLE.contains(&check.id.as_str()) || check.id == "REF04",
+                "{}: record what it reads, in agent/src/odoo/baseline/inputs.rs",
+                check.id
+            );
+        }
+    }
+
+    #[test]
+    fn base_checks_count_only_if_what_they_read_was_compared() {
+        let checks = catalogue::load(None).unwrap().checks;
+        let outcome = |id: &str, violations| {
+            let json = serde_json::json!({"id": id, "area": "a", "severity": "base", "title": "t",
+                "reason": "r", "status": "noted", "violations": violations, "samples": [],
+                "message": null, "ms": 1});
+            serde_json::from_value::<Outcome>(json).unwrap()
+        };
+        let all = [outcome("SAL10", 2), outcome("ATT05", 9), outcome("SAL12", 1)];
+        let recorded: BTreeSet<String> =
+            ["sale_order.company_id", "sale_order.name"].map(str::to_owned).into();
+        let done = base(&checks, &all, true, &recorded);
+        assert_eq!(done.state, State::Done);
+        assert!(done.what.contains("both have 2 violations; not compared"), "{}", done.what);
+        assert!(done.what.ends_with("ATT05, SAL12"), "{}", done.what);
+        for (is_dump, why) in [(true, "older program"), (false, "at this moment")] {
+            let open = base(&checks, &all, is_dump, &BTreeSet::new());
+            assert!(open.state == State::NotRun && open.what.contains(why), "{}", open.what);
         }
     }
 }

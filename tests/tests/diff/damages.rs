@@ -277,3 +277,23 @@ async fn a_sequence_that_went_back_is_named() {
     );
     assert_eq!(said.len(), 1, "{said:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_with_another_value_that_base_checks_read_is_not_the_same() {
+    let (cluster, _data, names) = tenants();
+    for name in &names {
+        let before = baseline(&cluster, name).await;
+        for sql in [
+            "update sale_order_line set qty_delivered = qty_delivered + 1 where id = (select max(id) from sale_order_line)",
+            "update stock_move set state = 'draft' where id = (select min(id) from stock_move)",
+        ] {
+            let said: Vec<String> = compare(&before, &edited(&cluster, name, sql).await.unwrap())
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            let table = sql.split(' ').nth(1).unwrap();
+            let wanted = format!("table public.{table}: what base checks read is ");
+            assert!(said.iter().any(|one| one.starts_with(&wanted)), "{name}: {sql}: {said:#?}");
+        }
+    }
+}

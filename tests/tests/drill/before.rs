@@ -1,4 +1,4 @@
-//! What is consistent and gone shows only beside the dump before.
+//! What is consistent and gone shows only beside earlier dumps.
 
 use serde_json::Value;
 
@@ -37,6 +37,7 @@ fn what_was_lost_since_the_dump_before_fails_the_drill_by_name() {
     shop.back_up(&[]);
     let first = shop.drill(&tenant, "").run().ok().json();
     assert_eq!(state(&first, "backup before"), "not-run", "there is none yet");
+    assert_eq!(state(&first, "base checks"), "done", "{:#}", first["findings"]);
     shop.cluster.psql(&tenant, "UPDATE res_partner SET write_date = now() WHERE id = 1");
     shop.back_up(&[]);
     let ordinary = shop.drill(&tenant, "").run().ok().json();

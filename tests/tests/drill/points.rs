@@ -21,6 +21,7 @@ fn a_random_second_is_restored_recorded_and_can_be_repeated() {
     for part in ["archive", "baseline", "files", "hard checks"] {
         assert_eq!(state(&first, part), "done", "{part}");
     }
+    assert_eq!(state(&first, "base checks"), "not-run", "nothing is recorded of this second");
     assert!(first["rpo"]["measured_ms"].is_u64() && first["rto"]["measured_ms"].is_u64());
 
     let again = shop.drill(&tenant, &format!("target = {to}")).run().ok().json();

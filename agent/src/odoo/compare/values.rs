@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Difference;
 use crate::odoo::baseline::figures::Figures;
+use crate::odoo::baseline::inputs::Input;
 use crate::odoo::baseline::values::{ColumnValues, TableValues};
 use crate::odoo::lasting::LastingCounts;
 
@@ -61,6 +62,17 @@ pub(super) fn figures(was: &[Figures], is: &[Figures]) -> Vec<Difference> {
         }
     }
     out
+}
+
+/// What differs in what base checks read, of tables that both recorded.
+pub(super) fn inputs(was: &BTreeMap<String, Input>, is: &BTreeMap<String, Input>) -> Vec<Difference> {
+    let both = was.iter().filter_map(|(table, was)| Some((table, was, is.get(table)?)));
+    let differ = both.filter(|(_, was, is)| was != is && was.columns == is.columns);
+    let text =
+        |one: &Input| format!("{} rows (digest {})", one.rows, one.digest.get(..8).unwrap_or_default());
+    differ
+        .map(|(table, was, is)| part(table, "what base checks read".to_owned(), text(was), text(is)))
+        .collect()
 }
 
 fn part(table: &str, what: String, expected: String, found: String) -> Difference {

@@ -1,4 +1,4 @@
-//! What was lost or changed since the dump before, and what Odoo did on the copy.
+//! What was lost or changed since earlier dumps, and what Odoo did on the copy.
 
 use std::fmt::Write;
 
