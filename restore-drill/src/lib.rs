@@ -32,13 +32,14 @@
 //! async fn run() -> Result<()> {
 //!     let plan = plan::file::load("/etc/lifeboat/drill.toml".as_ref())?;
 //!     let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
-//!     let (program, tenant) = ("/usr/bin/lifeboat".into(), "shop".parse()?);
+//!     let (program, shop) = ("/usr/bin/lifeboat".into(), "shop".parse()?);
+//!     let tenant = Some(shop);
 //!     let setup = Setup { plan, tenant, identities: Vec::new(), counters: None, catalogue, program };
 //!     // The drill awaits this in its first stage, so that its time counts for the RTO.
 //!     let chosen = async {
 //!         let vault = Vault::open(&setup.plan.config).await?;
 //!         let inventory = vault.look(&setup.plan.goal).await?;
-//!         vault.choose(&inventory, &setup.tenant, &setup.plan.goal, None).await
+//!         vault.choose_for(&inventory, &setup).await
 //!     };
 //!     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
 //!     println!("{}", markdown::render(&report));

@@ -66,7 +66,7 @@ impl Rehearsal {
         let catalogue = catalogue::load(plan.checks_extra_dir.as_deref())?;
         Ok(Setup {
             plan,
-            tenant: self.tenant.clone(),
+            tenant: Some(self.tenant.clone()),
             identities: self.identities.clone(),
             counters: self.counters.as_deref().map(read_counters).transpose()?.map(Box::new),
             catalogue,
@@ -90,7 +90,7 @@ impl Rehearsal {
             }
         };
         let report = drill::run(setup, &Local, chosen, cancel).await;
-        (of_report(&report, self.source.clone()), report.verdict)
+        (of_report(&report, &self.tenant, self.source.clone()), report.verdict)
     }
 }
 
@@ -107,7 +107,7 @@ fn of_config(config: &Config, rehearsal: &Rehearsal) -> Plan {
 }
 
 /// What the checkpoint needs of the report.
-fn of_report(report: &Report, source: Source) -> Rehearsed {
+fn of_report(report: &Report, tenant: &TenantName, source: Source) -> Rehearsed {
     let seconds = |names: &[&str]| {
         let done: Vec<u64> = report
             .stages
@@ -123,7 +123,7 @@ fn of_report(report: &Report, source: Source) -> Rehearsed {
     Rehearsed {
         schema: SCHEMA.to_owned(),
         schema_version: SCHEMA_VERSION,
-        tenant: report.tenant.clone(),
+        tenant: tenant.clone(),
         source,
         verdict: report.verdict.to_string(),
         reasons: report.reasons.iter().take(LISTED_MAX).cloned().collect(),

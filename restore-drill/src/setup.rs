@@ -1,5 +1,6 @@
 //! The input of a drill: plan, checks, program, and the chosen state.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use crate::snapshot::Snapshot;
 pub struct Setup {
     /// The plan.
     pub plan: Plan,
-    /// The tenant, one of the plan's.
-    pub tenant: TenantName,
+    /// The tenant, one of the plan's; `None` for the whole instance.
+    pub tenant: Option<TenantName>,
     /// The identities that the restore uses; if empty, those of the configuration.
     pub identities: Vec<PathBuf>,
     /// The counters of the point, with which the restored database is compared.
@@ -45,6 +46,43 @@ pub struct Chosen {
     pub worst: Option<Worst>,
     /// Snapshots that were skipped, and why; also a note about the writer's clock.
     pub skipped: Vec<Skipped>,
+    /// What is stored of the tenants, if the whole instance is restored.
+    pub whole: Option<Whole>,
+}
+
+impl Chosen {
+    /// This snapshot, and nothing else known.
+    pub fn of(snapshot: Snapshot) -> Chosen {
+        Chosen {
+            snapshot,
+            older: Vec::new(),
+            seed: None,
+            age: None,
+            worst: None,
+            skipped: Vec::new(),
+            whole: None,
+        }
+    }
+}
+
+/// What the repository has of an instance, besides the base backup that is restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// The tenants that must be in the restored instance, because they have a dump of an older state; and
+    /// those of which only a filestore is stored.
+    pub tenants: BTreeMap<TenantName, OfTenant>,
+    /// The directories of the tablespaces, as production has them.
+    pub tablespaces: Vec<String>,
+}
+
+/// What is stored of one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OfTenant {
+    /// Its dumps before the restored state, the oldest first.
+    pub older: Vec<OlderDump>,
+    /// The backup of its filestore that is restored, and its moment: the first after the restored state;
+    /// where there is none, the newest.
+    pub filestore: Option<(SnapshotId, Timestamp)>,
 }
 
 /// A dump of a state before the one that is drilled.
@@ -54,6 +92,13 @@ pub struct OlderDump {
     pub id: SnapshotId,
     /// The moment whose state it has.
     pub point: Timestamp,
+}
+
+impl OlderDump {
+    /// This dump.
+    pub fn of(dump: &lifeboat::inventory::Snapshot) -> OlderDump {
+        OlderDump { id: dump.manifest.id.clone(), point: dump.manifest.point }
+    }
 }
 
 /// Something that the choice did not look at.

@@ -5,7 +5,7 @@ use lifeboat::error::Kind;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::place::{PORT, Room, SUPERUSER};
+use crate::place::{PORT, Room};
 use crate::setup::Setup;
 
 /// A command with the plan's configuration and identities, which knows only the room's server.
@@ -27,7 +27,7 @@ pub fn lifeboat(setup: &Setup, room: &Room, subcommand: &str) -> Command {
     }
     command.env("LIFEBOAT_POSTGRES_HOST", &room.socket_dir);
     command.env("LIFEBOAT_POSTGRES_PORT", PORT.to_string());
-    command.env("LIFEBOAT_POSTGRES_USER", SUPERUSER);
+    command.env("LIFEBOAT_POSTGRES_USER", &room.superuser);
     command.env("LIFEBOAT_POSTGRES_TLS", "disable");
     command.env("LIFEBOAT_POSTGRES_MAINTENANCE_DATABASE", "postgres");
     command.env("LIFEBOAT_POSTGRES_BIN_DIR", &room.bin_dir);

@@ -31,8 +31,9 @@ pub struct Snapshot {
     pub instance: InstanceName,
     /// Its name.
     pub id: SnapshotId,
-    /// Its tenant.
-    pub tenant: TenantName,
+    /// Its tenant; absent for a base backup of which the whole instance is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// The release that it belongs to.
     pub release: Option<ReleaseId>,
     /// The moment whose state is restored (UTC); if a base backup is not replayed to a time, when it was
@@ -73,7 +74,7 @@ impl Snapshot {
         Ok(Snapshot {
             instance: manifest.origin.instance.clone(),
             id: manifest.id.clone(),
-            tenant,
+            tenant: Some(tenant),
             release: manifest.release.clone(),
             point: manifest.point,
             ended: manifest.ended,
@@ -92,12 +93,12 @@ impl Snapshot {
         })
     }
 
-    /// The base backup from which a tenant is restored to a point. What it says of the tenant is known only
-    /// after the restore.
+    /// The base backup from which a tenant, or the whole instance, is restored to a point. What it says of a
+    /// tenant is known only after the restore.
     ///
     /// # Errors
     /// [`Kind::Integrity`] if it does not say of which PostgreSQL it is.
-    pub fn of_base(plan: &PointPlan, tenant: &TenantName, to: Replay) -> Result<Snapshot> {
+    pub fn of_base(plan: &PointPlan, tenant: Option<&TenantName>, to: Replay) -> Result<Snapshot> {
         let major = plan.server_version.split(['.', ' ']).next().and_then(|major| major.parse().ok());
         let postgres_major = major.ok_or_else(|| {
             let what = format!("{} is of PostgreSQL {:?}", plan.snapshot, plan.server_version);
@@ -106,7 +107,7 @@ impl Snapshot {
         Ok(Snapshot {
             instance: plan.instance.clone(),
             id: plan.snapshot.clone(),
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
             release: None,
             point: if let Replay::Time(time) = to { time } else { plan.base_point },
             ended: plan.base_point,

@@ -25,7 +25,7 @@ use lifeboat::repository::{Repository, layout};
 use crate::plan::target::{Goal, Moment, second_of};
 use crate::report::publish::Files;
 use crate::report::verdict::{Verdict, ms};
-use crate::setup::{Chosen, OlderDump, Skipped, Worst};
+use crate::setup::{Chosen, OfTenant, OlderDump, Setup, Skipped, Whole, Worst};
 use crate::snapshot::{Replay, Snapshot};
 
 /// How far back it is looked when a tenant was drilled last.
@@ -125,24 +125,9 @@ impl Vault {
             Goal::Dump(id) => Pick::Snapshot(id.clone()),
             Goal::Release(release) => Pick::Release(release.clone()),
             Goal::Point(moment) => {
-                let window = window::instance(inventory, &BTreeSet::new())?;
-                let (target, replay, seed) = match *moment {
-                    Moment::Latest => (Target::Latest, Replay::Latest, None),
-                    Moment::At(time) => (Target::Time(time), Replay::Time(time), None),
-                    Moment::Random => {
-                        let seed = seed.unwrap_or_else(drawn);
-                        let time = second_of(&window.spans, seed, tenant.as_str()).ok_or_else(no_second)?;
-                        (Target::Time(time), Replay::Time(time), Some(seed))
-                    }
-                };
-                let asked = PointAsked { tenant: Some(tenant.clone()), ..PointAsked::instance(target) };
-                let mut snapshot = of_point(inventory, asked, replay)?;
-                if let (Replay::Latest, Some(last)) = (replay, window.spans.last()) {
-                    snapshot.point = last.to; // not the base backup's time
-                }
-                let age = window.spans.last().map(|last| lag(now, last.to));
+                let (snapshot, seed, age) = point(inventory, Some(tenant), *moment, seed, now)?;
                 let older = older(inventory, &snapshot);
-                return Ok(Chosen { snapshot, older, seed, age, worst, skipped: Vec::new() });
+                return Ok(Chosen { older, seed, age, worst, ..Chosen::of(snapshot) });
             }
         };
         let chosen = pick::choose(inventory, tenant, SnapshotKind::Dump, &pick)?;
@@ -161,7 +146,42 @@ impl Vault {
         let snapshot = Snapshot::of_manifest(&manifest, matches!(pick, Pick::Snapshot(_)))?;
         let age = Some(lag(now, snapshot.point));
         let older = older(inventory, &snapshot);
-        Ok(Chosen { snapshot, older, seed: None, age, worst, skipped: skipped.chain(clock).collect() })
+        let skipped = skipped.chain(clock).collect();
+        Ok(Chosen { older, age, worst, skipped, ..Chosen::of(snapshot) })
+    }
+
+    /// Chooses the state for the drill of the whole instance: a point in time.
+    ///
+    /// # Errors
+    /// `Usage` for another state; `Refused` if the point cannot be reached; and those of the store.
+    pub async fn choose_instance(
+        &self,
+        inventory: &Inventory,
+        goal: &Goal,
+        seed: Option<u64>,
+    ) -> Result<Chosen> {
+        let Goal::Point(moment) = goal else {
+            return Err(Error::new(
+                Kind::Usage,
+                "a whole instance is restored to a point in time, not from a dump",
+            )
+            .next("set target in the plan to a time, \"latest\" or \"random\""));
+        };
+        let (snapshot, seed, age) = point(inventory, None, *moment, seed, clock::now())?;
+        let whole = Some(whole(inventory, &snapshot)?);
+        Ok(Chosen { seed, age, whole, ..Chosen::of(snapshot) })
+    }
+
+    /// Chooses the state that a drill's plan names, for its tenant or for the whole instance.
+    ///
+    /// # Errors
+    /// Those of [`Vault::choose`] and [`Vault::choose_instance`].
+    pub async fn choose_for(&self, inventory: &Inventory, setup: &Setup) -> Result<Chosen> {
+        let (goal, seed) = (&setup.plan.goal, setup.plan.seed);
+        match &setup.tenant {
+            Some(tenant) => self.choose(inventory, tenant, goal, seed).await,
+            None => self.choose_instance(inventory, goal, seed).await,
+        }
     }
 
     /// Chooses the base backup from which a tenant is restored to a position in the WAL.
@@ -177,7 +197,7 @@ impl Vault {
             ..PointAsked::instance(Target::Lsn(lsn))
         };
         let snapshot = of_point(&inventory, asked, Replay::Lsn { lsn, timeline: timeline.0 })?;
-        Ok(Chosen { snapshot, older: Vec::new(), seed: None, age: None, worst: None, skipped: Vec::new() })
+        Ok(Chosen::of(snapshot))
     }
 
     /// The tenants that have a trusted dump, by name.
@@ -236,24 +256,74 @@ impl Vault {
     }
 }
 
+/// The point in time of a tenant, or of the whole instance, with its seed, and the age of the newest one.
+fn point(
+    inventory: &Inventory,
+    tenant: Option<&TenantName>,
+    moment: Moment,
+    seed: Option<u64>,
+    now: Timestamp,
+) -> Result<(Snapshot, Option<u64>, Option<Duration>)> {
+    let window = window::instance(inventory, &BTreeSet::new())?;
+    let (target, replay, seed) = match moment {
+        Moment::Latest => (Target::Latest, Replay::Latest, None),
+        Moment::At(time) => (Target::Time(time), Replay::Time(time), None),
+        Moment::Random => {
+            let seed = seed.unwrap_or_else(drawn);
+            let name = tenant.map_or("", TenantName::as_str);
+            let time = second_of(&window.spans, seed, name).ok_or_else(no_second)?;
+            (Target::Time(time), Replay::Time(time), Some(seed))
+        }
+    };
+    let asked = PointAsked { tenant: tenant.cloned(), ..PointAsked::instance(target) };
+    let mut snapshot = of_point(inventory, asked, replay)?;
+    if let (Replay::Latest, Some(last)) = (replay, window.spans.last()) {
+        snapshot.point = last.to; // not the base backup's time
+    }
+    Ok((snapshot, seed, window.spans.last().map(|last| lag(now, last.to))))
+}
+
+/// What is stored of the tenants of an instance at this point, and of its tablespaces.
+fn whole(inventory: &Inventory, snapshot: &Snapshot) -> Result<Whole> {
+    let mut tenants: BTreeMap<TenantName, OfTenant> = BTreeMap::new();
+    for dump in pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, None)) {
+        if let Some(tenant) = &dump.manifest.tenant
+            && dump.manifest.ended < snapshot.point
+        {
+            tenants.entry(tenant.clone()).or_default().older.push(OlderDump::of(dump));
+        }
+    }
+    for files in pick::oldest_first(inventory.of_kind(SnapshotKind::Filestore, None)) {
+        let Some(tenant) = &files.manifest.tenant else { continue };
+        let own = &mut tenants.entry(tenant.clone()).or_default().filestore;
+        // What was deleted after the point is missing in later ones.
+        if own.as_ref().is_none_or(|(_, point)| *point < snapshot.point) {
+            *own = Some((files.manifest.id.clone(), files.manifest.point));
+        }
+    }
+    let base = inventory.named(&snapshot.id)?.manifest.base_facts()?;
+    let tablespaces = base.tablespaces.iter().map(|one| one.location.clone()).collect();
+    Ok(Whole { tenants, tablespaces })
+}
+
 fn of_point(inventory: &Inventory, asked: PointAsked, replay: Replay) -> Result<Snapshot> {
     let tenant = asked.tenant.clone();
     match (plan(inventory, &Asked::Point(asked), clock::now())?, tenant) {
-        (Way::Point(plan), Some(tenant)) => Snapshot::of_base(&plan, &tenant, replay),
+        (Way::Point(plan), tenant) => Snapshot::of_base(&plan, tenant.as_ref(), replay),
         _ => Err(Error::new(Kind::Internal, "the plan of a point is that of a dump")),
     }
 }
 
 /// The tenant's dumps whose state is older than the one that is drilled, the oldest first.
 fn older(inventory: &Inventory, drilled: &Snapshot) -> Vec<OlderDump> {
-    let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, Some(&drilled.tenant)));
+    let dumps = pick::oldest_first(inventory.of_kind(SnapshotKind::Dump, drilled.tenant.as_ref()));
     // What a dump says of sequences is read until its end.
     let end = |dump: &lifeboat::inventory::Snapshot| match drilled.replayed_to {
         None => dump.manifest.point,
         Some(_) => dump.manifest.ended,
     };
     let older = dumps.into_iter().filter(|dump| end(dump) < drilled.point);
-    older.map(|dump| OlderDump { id: dump.manifest.id.clone(), point: dump.manifest.point }).collect()
+    older.map(OlderDump::of).collect()
 }
 
 /// Whether its name says that it is a dump.

@@ -137,7 +137,7 @@ pub(crate) async fn list(arguments: List) -> Result<()> {
     let mut reports = std::pin::pin!(history::newest(&vault, &names));
     while let Some((name, read)) = reports.next().await {
         match read {
-            Ok(stored) if arguments.tenant.as_ref().is_none_or(|wanted| *wanted == stored.past.tenant) => {
+            Ok(stored) if arguments.tenant.is_none() || arguments.tenant == stored.past.tenant => {
                 rows.push((stored.past, stored.signed));
             }
             Ok(_) => {}
@@ -182,7 +182,7 @@ pub(crate) async fn list(arguments: List) -> Result<()> {
             past.ended.strftime("%Y-%m-%d %H:%M"),
             time(past.rpo),
             time(past.rto),
-            past.tenant
+            past.whose()
         );
         push(&mut out, 10, &line);
         if !signed {
@@ -222,7 +222,7 @@ pub(crate) async fn show(arguments: Show) -> Result<()> {
 
 fn summary(out: &mut String, report: &Report) {
     let coverage = report.coverage.text();
-    push(out, 0, &format!("{}: {coverage} exercised, tenant {}", report.verdict.words(), report.tenant));
+    push(out, 0, &format!("{}: {coverage} exercised, {}", report.verdict.words(), report.drilled()));
     push(out, 0, report.verdict.meaning());
     for reason in &report.reasons {
         push(out, 4, &format!("  - {}", shown::foreign(reason)));

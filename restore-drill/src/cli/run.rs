@@ -39,6 +39,10 @@ pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     if let Some(moment) = arguments.target {
         plan.goal = Goal::Point(moment);
     }
+    if plan.instance && !matches!(plan.goal, Goal::Point(_)) {
+        let what = "--snapshot names a dump, and the plan drills the whole instance";
+        return Err(wrong(Error::new(Kind::Usage, what).effect("no drill was run").next("pass --target")));
+    }
     if !arguments.tenant.is_empty() {
         let other = arguments.tenant.iter().find(|tenant| !plan.covers(tenant));
         if let Some(other) = other {
@@ -63,7 +67,8 @@ pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let done = block_on(async {
         let cancel = on_signals()?;
         match plan.only_tenant() {
-            Some(tenant) => one(&setup(tenant), dir, json, &cancel).await,
+            None if plan.instance => one(&setup(None), dir, json, &cancel).await,
+            Some(tenant) => one(&setup(Some(tenant)), dir, json, &cancel).await,
             None => several(&plan, setup, dir, json, &cancel).await,
         }
     });
@@ -81,7 +86,7 @@ async fn one(
     let chosen = async {
         let opened = vault.insert(Vault::open(&setup.plan.config).await?);
         let inventory = opened.look(&setup.plan.goal).await?;
-        opened.choose(&inventory, &setup.tenant, &setup.plan.goal, setup.plan.seed).await
+        opened.choose_for(&inventory, setup).await
     };
     let chosen: futures::future::BoxFuture<'_, Result<Chosen>> = Box::pin(chosen);
     let mut report = drill::run(setup, &Local, chosen, cancel).await;
@@ -112,7 +117,7 @@ fn judged(verdict: Verdict, stored: Result<()>) -> Verdict {
 /// listed once.
 async fn several(
     plan: &Plan,
-    setup: impl Fn(TenantName) -> Setup,
+    setup: impl Fn(Option<TenantName>) -> Setup,
     report_dir: Option<&Path>,
     json: bool,
     cancel: &CancellationToken,
@@ -124,11 +129,11 @@ async fn several(
     say::line(&format!("{}, {} at a time", counted(tenants.len(), "drill"), plan.parallel));
     // After a signal, no further drill begins.
     let drills = tenants.into_iter().take_while(|_| !cancel.is_cancelled()).map(|tenant| {
-        let (setup, vault, looked) = (setup(tenant), &vault, &looked);
+        let (setup, vault, looked) = (setup(Some(tenant)), &vault, &looked);
         async move {
             let chosen: futures::future::BoxFuture<'_, Result<Chosen>> = Box::pin(async {
                 let inventory = fresh(vault, plan, looked).await?;
-                vault.choose(&inventory, &setup.tenant, &setup.plan.goal, setup.plan.seed).await
+                vault.choose_for(&inventory, &setup).await
             });
             let mut report = drill::run(&setup, &Local, chosen, cancel).await;
             history::complete(&mut report, vault).await;
@@ -150,12 +155,12 @@ async fn several(
             }
         };
         worst = worst.worst(verdict);
-        lines.push((report.tenant.to_string(), format!("{:<20} {}", verdict.words(), report.drill)));
+        lines.push((report.drilled(), format!("{:<20} {}", verdict.words(), report.drill)));
         reports.push(report);
     }
     lines.sort();
     for (tenant, line) in &lines {
-        say::line(&format!("  {tenant:<24} {line}"));
+        say::line(&format!("  {tenant:<31} {line}"));
     }
     say::line(&format!("{}: the worst is {}", counted(lines.len(), "drill"), worst.words()));
     if json {

@@ -8,7 +8,7 @@ use crate::place::Place;
 use crate::report::Report;
 use crate::setup::{Chosen, Setup};
 use crate::stages::choose::Choose;
-use crate::stages::{NAMES, PARTS};
+use crate::stages::{NAMES, PARTS, instance};
 
 pub mod stage;
 
@@ -27,5 +27,8 @@ pub async fn run(
     if let Some(chosen) = drill.stage(Choose(chosen)).await {
         place.carry_out(&mut drill, &chosen).await;
     }
-    drill.end(&NAMES, &PARTS)
+    match setup.tenant {
+        Some(_) => drill.end(&NAMES, &PARTS),
+        None => drill.end(&instance::NAMES, &instance::PARTS),
+    }
 }

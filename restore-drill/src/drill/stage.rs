@@ -9,6 +9,7 @@ use lifeboat::names::random_hex;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::finding::{Coverage, Finding, State, one_line};
+use crate::report::tenants;
 use crate::report::verdict::{self, Measure, ms};
 use crate::report::{Report, StageRecord};
 use crate::say;
@@ -68,11 +69,13 @@ impl<'a> Drill<'a> {
     pub fn begin(setup: &'a Setup, cancel: &'a CancellationToken) -> Drill<'a> {
         let begun = clock::now();
         let id = format!("{}-drill-{}", begun.strftime("%Y%m%dT%H%M%SZ"), random_hex(4));
-        say::line(&format!("drill {id}: tenant {}", setup.tenant));
+        let what =
+            setup.tenant.as_ref().map_or("the whole instance".to_owned(), |name| format!("tenant {name}"));
+        say::line(&format!("drill {id}: {what}"));
         Drill {
             setup,
             cancel,
-            report: Report::new(&setup.plan, &setup.tenant, id, begun),
+            report: Report::new(&setup.plan, setup.tenant.as_ref(), id, begun),
             clock: clock::instant(),
         }
     }
@@ -127,9 +130,9 @@ impl<'a> Drill<'a> {
 
     /// Two drills print at a time: then each line says whose it is.
     fn whose(&self) -> String {
-        match self.setup.plan.only_tenant() {
-            Some(_) => String::new(),
-            None => format!("{}: ", self.setup.tenant),
+        match (&self.setup.tenant, self.setup.plan.only_tenant()) {
+            (Some(tenant), None) => format!("{tenant}: "),
+            _ => String::new(),
         }
     }
 
@@ -177,6 +180,7 @@ impl<'a> Drill<'a> {
         report.coverage = Coverage::of(parts, &report.findings);
         (report.verdict, report.reasons) = verdict::judge(&report.findings, report.rpo, report.rto);
         report.exit_code = report.verdict.exit_code();
+        tenants::finish(report);
         report.ended = clock::now();
         say_result(report, &of);
         self.report

@@ -40,6 +40,12 @@ pub struct Room {
     pub socket_dir: PathBuf,
     /// Odoo's data directory of the restored tenant.
     pub data_dir: PathBuf,
+    /// The database of the tenant.
+    pub database: String,
+    /// The role that checks it: it has no more rights than those who own the tenant's tables.
+    pub owner: String,
+    /// The superuser of the server.
+    pub superuser: String,
     /// PostgreSQL's programs in the server's version.
     pub bin_dir: PathBuf,
     /// Who runs the programs of the place.
@@ -58,20 +64,20 @@ impl Room {
         }
     }
 
-    /// A session in a database, as [`OWNER`].
+    /// A session in a database, as [`Room::owner`].
     ///
     /// # Errors
     /// Those of [`Session::connect`].
     pub async fn connect(&self, database: &str) -> Result<Session> {
-        Session::connect(&self.options(OWNER), database).await
+        Session::connect(&self.options(&self.owner), database).await
     }
 
-    /// The same as [`SUPERUSER`], for statements that run no code of the tenant.
+    /// The same as [`Room::superuser`], for statements that run no code of the tenant.
     ///
     /// # Errors
     /// Those of [`Session::connect`].
     pub async fn connect_superuser(&self, database: &str) -> Result<Session> {
-        Session::connect(&self.options(SUPERUSER), database).await
+        Session::connect(&self.options(&self.superuser), database).await
     }
 
     /// The filestore of a database in Odoo's data directory.

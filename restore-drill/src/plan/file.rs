@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::odoo::RawOdoo;
 use super::source::{RawAccept, Source};
+use super::target::{Goal, Moment};
 use super::{CHECK_TIMEOUT, PARALLEL_MAX, Plan, SCRATCH_DIR};
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -23,6 +24,7 @@ struct Raw {
     config: Spanned<String>,
     tenant: Option<Spanned<String>>,
     tenants: Option<Vec<Spanned<String>>>,
+    instance: Option<Spanned<bool>>,
     sample: Option<Spanned<u64>>,
     parallel: Option<Spanned<u64>>,
     snapshot: Option<Spanned<String>>,
@@ -45,6 +47,29 @@ struct Raw {
     odoo: Option<RawOdoo>,
     #[serde(default)]
     lifeboat: RawLifeboat,
+}
+
+impl Source<'_> {
+    /// Refuses keys that do not go with `instance = true`.
+    fn of_instance(&self, raw: &Raw) -> Result<()> {
+        let at = |value: &Option<Spanned<String>>| value.as_ref().map(|value| value.span().start);
+        let number = |value: &Option<Spanned<u64>>| value.as_ref().map(|value| value.span().start);
+        let several = raw.tenants.as_ref().and_then(|all| all.first()).map(|first| first.span().start);
+        let tenants = "give either instance or tenants: all tenants of an instance are drilled";
+        let dump = "a whole instance is restored to a point in time: use target";
+        let wrong = [
+            (at(&raw.tenant).or(several), tenants),
+            (number(&raw.sample).or(number(&raw.parallel)), "it goes with tenants, not with instance"),
+            (at(&raw.snapshot).or(at(&raw.release)), dump),
+        ];
+        if let Some((offset, what)) = wrong.iter().find_map(|(at, what)| Some(((*at)?, what))) {
+            return Err(self.wrong(offset, what));
+        }
+        match raw.odoo {
+            Some(_) => Err(self.whole("[odoo] does not go with instance = true: no Odoo is started on an instance; drill tenants too")),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -98,6 +123,17 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     let source = Source { path, text };
     let raw: Raw = toml::from_str(text).map_err(|e| source.syntax(&e))?;
     let place = |value: Spanned<String>| source.path(value);
+    let instance = raw.instance.as_ref().is_some_and(|given| *given.as_ref());
+    let (tenants, goal) = match instance {
+        true => {
+            source.of_instance(&raw)?;
+            let target = raw.target.map_or(Ok(Moment::Latest), |target| source.name(target))?;
+            (Vec::new(), Goal::Point(target))
+        }
+        false => {
+            (source.tenants(raw.tenant, raw.tenants)?, source.goal(raw.snapshot, raw.release, raw.target)?)
+        }
+    };
     Ok(Plan {
         file: path.to_owned(),
         sha256: Some(Sha256::of(text.as_bytes())),
@@ -105,13 +141,14 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         owner: raw.owner,
         due: raw.due.map(|value| source.duration(value)).transpose()?,
         config: place(raw.config)?,
-        tenants: source.tenants(raw.tenant, raw.tenants)?,
+        tenants,
+        instance,
         sample: raw.sample.map(|value| source.count(value, TENANTS_MAX)).transpose()?,
         parallel: match raw.parallel {
             None => PARALLEL_MAX,
             Some(value) => source.count(value, PARALLEL_MAX)?,
         },
-        goal: source.goal(raw.snapshot, raw.release, raw.target)?,
+        goal,
         seed: raw.seed,
         rpo: raw.objective.rpo.map(|value| source.duration(value)).transpose()?,
         rto: raw.objective.rto.map(|value| source.duration(value)).transpose()?,
@@ -134,7 +171,6 @@ mod tests {
     use lifeboat::error::Kind;
 
     use super::*;
-    use crate::plan::target::Goal;
 
     const WHOLE: &str = "config = \"lifeboat.toml\"\ntenant = \"shop\"\n\
         snapshot = \"20261120T015812Z-dump-4f3a9c1e\"\n\n[objective]\nrpo = \"24h\"\nrto = \"30m\"\n\n\

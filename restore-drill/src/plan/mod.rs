@@ -40,6 +40,8 @@ pub struct Plan {
     pub config: PathBuf,
     /// The tenants, by name or pattern.
     pub tenants: Vec<Pattern>,
+    /// Whether the whole instance is drilled, and not single tenants.
+    pub instance: bool,
     /// How many of them a run drills; all if `None`.
     pub sample: Option<usize>,
     /// How many drills run at a time.
@@ -81,6 +83,7 @@ impl Plan {
             due: None,
             config,
             tenants: vec![tenant],
+            instance: false,
             sample: None,
             parallel: PARALLEL_MAX,
             goal: Goal::NewestDump,

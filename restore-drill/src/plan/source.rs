@@ -79,7 +79,7 @@ impl Source<'_> {
             (Some(one), Some(_)) => {
                 Err(self.wrong(one.span().start, "give either tenant or tenants, not both"))
             }
-            (None, _) => Err(self.whole("the plan names no tenant: set tenant or tenants")),
+            (None, _) => Err(self.whole("the plan names no tenant: set tenant, tenants or instance = true")),
         }
     }
 

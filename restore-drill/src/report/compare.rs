@@ -47,7 +47,7 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Difference> {
             all.push(Difference { what: what.to_owned(), before, after, way });
         }
     };
-    add("tenant", before.tenant.to_string(), after.tenant.to_string(), Way::Changed);
+    add("drilled", before.drilled(), after.drilled(), Way::Changed);
     let id = |report: &Report| {
         report.snapshot.as_ref().map_or_else(|| "none".to_owned(), |snapshot| snapshot.id.to_string())
     };

@@ -1,6 +1,7 @@
 //! What a drill found out: one kind of finding for every stage, and how much of a drill was exercised.
 
 use lifeboat::error::{Error, Kind};
+use lifeboat::names::TenantName;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a part of the drill.
@@ -34,6 +35,9 @@ impl State {
 pub struct Finding {
     /// The part of the drill that it is about: one of [`crate::stages::PARTS`], or a stage's name.
     pub part: String,
+    /// The tenant, if it is about one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// The check's ID, if it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<String>,
@@ -46,7 +50,7 @@ pub struct Finding {
 impl Finding {
     /// A finding about a part.
     pub fn new(part: &str, state: State, what: impl Into<String>) -> Finding {
-        Finding { part: part.to_owned(), check: None, state, what: what.into() }
+        Finding { part: part.to_owned(), tenant: None, check: None, state, what: what.into() }
     }
 
     /// A finding about one business check.
@@ -64,9 +68,10 @@ impl Finding {
 
     /// It as a reason of the verdict.
     pub fn reason(&self) -> String {
+        let of = self.tenant.as_ref().map_or_else(String::new, |tenant| format!("{tenant}: "));
         match &self.check {
-            Some(check) => format!("check {check}: {}", self.what),
-            None => format!("{}: {}", self.part, self.what),
+            Some(check) => format!("{of}check {check}: {}", self.what),
+            None => format!("{of}{}: {}", self.part, self.what),
         }
     }
 }

@@ -41,6 +41,15 @@ pub struct Integrity {
     pub tables: u64,
     /// Problems that amcheck found.
     pub index_problems: u64,
+    /// Files of the data directory whose page checksums were verified; only of a whole instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_files: Option<u64>,
+    /// Their pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<u64>,
+    /// Pages with a wrong checksum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad_pages: Option<u64>,
     /// Why amcheck did not run; absent if it did.
     pub amcheck_skipped: Option<String>,
     /// The first problems, in no particular order.
@@ -48,6 +57,31 @@ pub struct Integrity {
 }
 
 impl Integrity {
+    /// Adds what was found in another database; its examples begin with `whose`.
+    pub fn add(&mut self, other: &Integrity, whose: &str) {
+        for (own, more) in [
+            (&mut self.files, other.files),
+            (&mut self.files_right, other.files_right),
+            (&mut self.bytes, other.bytes),
+            (&mut self.database_bytes, other.database_bytes),
+            (&mut self.missing, other.missing),
+            (&mut self.missing_known, other.missing_known),
+            (&mut self.empty_absent, other.empty_absent),
+            (&mut self.wrong_size, other.wrong_size),
+            (&mut self.wrong_content, other.wrong_content),
+            (&mut self.unreadable, other.unreadable),
+            (&mut self.elsewhere, other.elsewhere),
+            (&mut self.bad_names, other.bad_names),
+            (&mut self.indexes, other.indexes),
+            (&mut self.tables, other.tables),
+            (&mut self.index_problems, other.index_problems),
+        ] {
+            *own += more;
+        }
+        self.amcheck_skipped = self.amcheck_skipped.take().or_else(|| other.amcheck_skipped.clone());
+        other.examples.iter().for_each(|example| self.example(format!("{whose}: {example}")));
+    }
+
     /// Keeps it, if there is room.
     pub fn example(&mut self, text: String) {
         if self.examples.len() < EXAMPLES_MAX {

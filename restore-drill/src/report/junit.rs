@@ -38,7 +38,7 @@ pub fn render(report: &Report) -> String {
     let all = suites.iter().flat_map(|(_, cases)| cases);
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" {}>\n",
-        markup(&format!("restore drill {} of {}", report.drill, report.tenant)),
+        markup(&format!("restore drill {} of {}", report.drill, report.drilled())),
         totals(all)
     );
     for (name, cases) in &suites {

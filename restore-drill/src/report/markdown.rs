@@ -35,8 +35,8 @@ pub fn render(report: &Report) -> String {
 }
 
 fn head(out: &mut String, report: &Report) -> std::fmt::Result {
-    let tenant = plain(report.tenant.as_str());
-    writeln!(out, "# Restore drill {}: tenant {tenant}\n", report.verdict.words())?;
+    let drilled = plain(&report.drilled());
+    writeln!(out, "# Restore drill {}: {drilled}\n", report.verdict.words())?;
     writeln!(out, "{} of a recovery were exercised. {}\n", report.coverage.text(), report.verdict.meaning())?;
     match report.summary.hard.accepted {
         0 => {}
@@ -410,7 +410,7 @@ mod tests {
             summary: Summary::of(&checks),
             checks,
             kept: Some("/var/tmp/x".into()),
-            ..Report::new(&plan, &"shop".parse().unwrap(), id, Timestamp::UNIX_EPOCH)
+            ..Report::new(&plan, Some(&"shop".parse().unwrap()), id, Timestamp::UNIX_EPOCH)
         }
     }
 

@@ -28,6 +28,7 @@ pub mod junit;
 pub mod markdown;
 pub mod past;
 pub mod publish;
+pub mod tenants;
 pub mod traded;
 pub mod verdict;
 
@@ -35,6 +36,7 @@ use baseline::Baseline;
 use finding::{Coverage, Finding, State};
 use integrity::Integrity;
 use past::{Past, Previous};
+use tenants::TenantPart;
 use traded::{Step, Traffic};
 use verdict::{Measure, Verdict, ms};
 
@@ -75,8 +77,9 @@ pub struct Report {
     /// Its digest; absent if there is no file.
     #[serde(default)]
     pub plan_sha256: Option<Sha256>,
-    /// The tenant.
-    pub tenant: TenantName,
+    /// The tenant; absent if the whole instance was drilled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// When it began (UTC): both measurements start here.
     pub begun: Timestamp,
     /// When it ended (UTC), after the scratch place was removed.
@@ -121,6 +124,9 @@ pub struct Report {
     pub stages: Vec<StageRecord>,
     /// What they found, in the order in which they found it.
     pub findings: Vec<Finding>,
+    /// The tenants of a whole instance, the worst first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantPart>,
     /// The comparison with the baseline of the backup.
     pub baseline: Option<Baseline>,
     /// What was lost or changed since earlier dumps, heaviest first.
@@ -152,7 +158,7 @@ pub struct Report {
 
 impl Report {
     /// The report of a drill that begins now.
-    pub fn new(plan: &Plan, tenant: &TenantName, drill: String, begun: Timestamp) -> Report {
+    pub fn new(plan: &Plan, tenant: Option<&TenantName>, drill: String, begun: Timestamp) -> Report {
         let objective = |objective: Option<_>| Measure { objective_ms: objective.map(ms), measured_ms: None };
         Report {
             schema: SCHEMA.to_owned(),
@@ -166,7 +172,7 @@ impl Report {
             due: plan.due.map(|due| later(begun, due)),
             plan: plan.file.display().to_string(),
             plan_sha256: plan.sha256,
-            tenant: tenant.clone(),
+            tenant: tenant.cloned(),
             begun,
             ended: begun,
             verdict: Verdict::CouldNotRun,
@@ -185,6 +191,7 @@ impl Report {
             coverage: Coverage::default(),
             stages: Vec::new(),
             findings: Vec::new(),
+            tenants: Vec::new(),
             baseline: None,
             changes: Vec::new(),
             unknown: Unknowns::default(),
@@ -213,13 +220,23 @@ impl Report {
         all
     }
 
+    /// What was drilled: "tenant shop", "instance prod".
+    pub fn drilled(&self) -> String {
+        match (&self.tenant, &self.snapshot) {
+            (Some(tenant), _) => format!("tenant {tenant}"),
+            (None, Some(snapshot)) => format!("instance {}", snapshot.instance),
+            (None, None) => "the whole instance".to_owned(),
+        }
+    }
+
     /// How to repeat it.
     pub fn retest(&self) -> String {
         let target = match self.snapshot.as_ref().and_then(|snapshot| snapshot.replayed_to) {
             Some(Replay::Time(time)) => format!(" --target {time}"),
             _ => String::new(),
         };
-        format!("restore-drill run {} --tenant {}{target}", self.plan, self.tenant)
+        let tenant = self.tenant.as_ref().map_or_else(String::new, |tenant| format!(" --tenant {tenant}"));
+        format!("restore-drill run {}{tenant}{target}", self.plan)
     }
 }
 
@@ -307,5 +324,20 @@ impl Summary {
             } += 1;
         }
         summary
+    }
+
+    /// Adds those of another tenant.
+    pub fn add(&mut self, other: &Summary) {
+        for (own, more) in
+            [(&mut self.hard, other.hard), (&mut self.base, other.base), (&mut self.info, other.info)]
+        {
+            own.all += more.all;
+            own.passed += more.passed;
+            own.failed += more.failed;
+            own.accepted += more.accepted;
+            own.noted += more.noted;
+            own.skipped += more.skipped;
+            own.error += more.error;
+        }
     }
 }

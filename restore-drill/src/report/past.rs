@@ -14,8 +14,9 @@ use super::verdict::{Measure, Verdict};
 pub struct Past {
     /// Its name.
     pub drill: String,
-    /// The tenant that was restored.
-    pub tenant: TenantName,
+    /// The tenant that was restored; absent if it was the whole instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<TenantName>,
     /// When it ended (UTC).
     pub ended: Timestamp,
     /// The result.
@@ -28,6 +29,16 @@ pub struct Past {
     #[serde(default)]
     pub coverage: Option<Coverage>,
 }
+
+impl Past {
+    /// What was restored, in a word.
+    pub fn whose(&self) -> &str {
+        self.tenant.as_ref().map_or(WHOLE, TenantName::as_str)
+    }
+}
+
+/// What lists call a drill of a whole instance: no tenant has such a name.
+pub const WHOLE: &str = "(whole instance)";
 
 /// The report before this one: so none of them can be taken away, or exchanged, unnoticed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

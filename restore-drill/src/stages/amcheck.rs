@@ -5,10 +5,11 @@
 use lifeboat::error::{Kind, Result};
 use lifeboat::names::random_hex;
 use lifeboat::postgres::Session;
+use lifeboat::postgres::quote::ident;
 use lifeboat::postgres::safe_settings::TABLE_WAIT;
 use lifeboat::postgres::session::column;
 
-use crate::place::{OWNER, Room};
+use crate::place::Room;
 use crate::report::integrity::Integrity;
 
 const WHAT: &str = "run amcheck on the restored database";
@@ -19,7 +20,7 @@ const WHAT: &str = "run amcheck on the restored database";
 /// [`Kind::Postgres`] if the server does not answer. What amcheck reports is a finding.
 pub async fn look(room: &Room, database: &str, found: &mut Integrity) -> Result<()> {
     let mut superuser = room.connect_superuser(database).await?;
-    let schema = make(&mut superuser).await?;
+    let schema = make(&mut superuser, &ident(&room.owner)).await?;
     superuser.close().await;
     let Some(schema) = schema else {
         found.amcheck_skipped = Some("extension amcheck is not installed on the drill host".to_owned());
@@ -58,7 +59,7 @@ pub async fn look(room: &Room, database: &str, found: &mut Integrity) -> Result<
 
 /// Creates the extension and lets the tenant's owner use it; returns its schema, quoted. `None` if the
 /// server does not have it.
-async fn make(superuser: &mut Session) -> Result<Option<String>> {
+async fn make(superuser: &mut Session, owner: &str) -> Result<Option<String>> {
     let offered = "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'amcheck')";
     if !column::<bool>(&superuser.row(WHAT, offered).await?, 0)? {
         return Ok(None);
@@ -75,7 +76,7 @@ async fn make(superuser: &mut Session) -> Result<Option<String>> {
     let functions = superuser.rows(WHAT, functions).await?;
     let functions = functions.iter().map(|row| column(row, 0)).collect::<Result<Vec<String>>>()?.join(", ");
     let sql = format!(
-        "GRANT USAGE ON SCHEMA {schema} TO {OWNER}; GRANT EXECUTE ON FUNCTION {functions} TO {OWNER}"
+        "GRANT USAGE ON SCHEMA {schema} TO {owner}; GRANT EXECUTE ON FUNCTION {functions} TO {owner}"
     );
     superuser.execute(WHAT, sql).await?;
     Ok(Some(schema))

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::{Stage, Stop};
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::plan::accept::Acceptance;
 use crate::process;
 use crate::report::Report;
@@ -126,8 +126,8 @@ impl<'a> Before<'a> {
     async fn since(&self, before: &'a OlderDump, report: &mut Report) -> (&'a OlderDump, &'static str) {
         let (older, point) = (&self.chosen.older, self.chosen.snapshot.point);
         let passed = async {
-            let vault = Vault::open(&self.setup.plan.config).await?;
-            vault.last_passed(&self.setup.tenant, point).await
+            let Some(tenant) = &self.setup.tenant else { return Ok(None) };
+            Vault::open(&self.setup.plan.config).await?.last_passed(tenant, point).await
         };
         let proved = match passed.await {
             Ok(drill) => drill.and_then(|drill| drill.state),
@@ -167,7 +167,7 @@ impl<'a> Before<'a> {
         command.arg(before.as_str());
         // What a dump recorded is what was restored: that was compared. Of a point nothing was recorded.
         match is_copy {
-            true => command.args(["--database", DATABASE]),
+            true => command.args(["--database", &self.room.database]),
             false => command.arg(after.unwrap_or(&snapshot.id).as_str()),
         };
         command.arg("--json");

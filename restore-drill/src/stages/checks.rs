@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::catalogue::check::{Check, Severity};
 use crate::catalogue::run::{self, Outcome, Status};
 use crate::drill::stage::Stage;
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::plan::accept::Acceptance;
 use crate::report::finding::{Finding, State};
 use crate::report::{Report, Summary};
@@ -36,7 +36,7 @@ impl Stage for Checks<'_> {
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
         let Checks { room, setup } = self;
-        let mut session = room.connect(DATABASE).await?;
+        let mut session = room.connect(&room.database).await?;
         let mut outcomes = run::run(&mut session, &setup.catalogue, setup.plan.check_timeout).await?;
         session.close().await;
         accept(&mut outcomes, &setup.plan.accepted, clock::now());

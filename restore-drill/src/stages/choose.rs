@@ -7,6 +7,7 @@ use lifeboat::error::Result;
 use crate::drill::stage::Stage;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
+use crate::report::tenants::TenantPart;
 use crate::report::verdict::ms;
 use crate::setup::Chosen;
 use crate::snapshot::Replay;
@@ -44,6 +45,8 @@ impl Stage for Choose<'_> {
         report.rpo_worst = chosen.worst;
         report.seed = chosen.seed;
         report.snapshot = Some(snapshot.clone());
+        report.tenants =
+            chosen.whole.iter().flat_map(|whole| &whole.tenants).map(TenantPart::expected).collect();
         Ok((chosen, note))
     }
 }

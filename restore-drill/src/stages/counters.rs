@@ -12,7 +12,7 @@ use lifeboat::odoo::counters::{Counters, Last};
 use lifeboat::postgres::session::column;
 
 use crate::drill::stage::Stage;
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 use crate::stages::restore;
@@ -38,7 +38,7 @@ impl Stage for Compared<'_> {
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
         let Compared { room, point } = self;
-        let mut session = room.connect(DATABASE).await?;
+        let mut session = room.connect(&room.database).await?;
         let own = session.rows("list the tables of the restored database", OWN).await?;
         let skipped = own.iter().map(|row| column(row, 0)).collect::<Result<_>>()?;
         let restored = Counters::take(&mut session).await?;

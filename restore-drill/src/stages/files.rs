@@ -6,7 +6,7 @@ use lifeboat::names::bytes_text;
 use lifeboat::postgres::session::column;
 
 use crate::drill::stage::Stage;
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::plan::accept::Acceptance;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
@@ -35,8 +35,8 @@ impl Stage for Files<'_> {
         let Files { room, snapshot, accepted } = self;
         unforce(room).await?;
         let mut found = Integrity::default();
-        let mut session = room.connect(DATABASE).await?;
-        blobs::look(&mut session, &room.filestore(DATABASE), &snapshot.missing, &mut found).await?;
+        let mut session = room.connect(&room.database).await?;
+        blobs::look(&mut session, &room.filestore(&room.database), &snapshot.missing, &mut found).await?;
         let size = "SELECT pg_database_size(current_database())";
         let size: i64 = column(&session.row("read the size of the restored database", size).await?, 0)?;
         found.database_bytes = size.max(0).cast_unsigned();
@@ -121,7 +121,7 @@ async fn unforce(room: &Room) -> Result<()> {
     let forced = "SELECT format('ALTER TABLE ONLY %I.%I NO FORCE ROW LEVEL SECURITY', n.nspname, c.relname) \
                   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                   WHERE c.relkind IN ('r', 'p') AND c.relforcerowsecurity";
-    let mut superuser = room.connect_superuser(DATABASE).await?;
+    let mut superuser = room.connect_superuser(&room.database).await?;
     for row in superuser.rows(what, forced).await? {
         superuser.execute(what, column::<String>(&row, 0)?).await?;
     }

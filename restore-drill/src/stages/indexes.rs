@@ -3,7 +3,7 @@
 use lifeboat::error::Result;
 
 use crate::drill::stage::Stage;
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 use crate::stages::amcheck;
@@ -23,7 +23,7 @@ impl Stage for Indexes<'_> {
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
         let mut found = report.integrity.take().unwrap_or_default();
-        let looked = amcheck::look(self.room, DATABASE, &mut found).await;
+        let looked = amcheck::look(self.room, &self.room.database, &mut found).await;
         let (finding, note) = match (&found.amcheck_skipped, found.index_problems) {
             (Some(why), _) => (Finding::new(INDEXES, State::NotRun, why), format!("not checked: {why}")),
             (None, 0) => {

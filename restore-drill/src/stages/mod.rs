@@ -16,6 +16,7 @@ pub mod choose;
 pub mod counters;
 pub mod files;
 pub mod indexes;
+pub mod instance;
 pub mod neutralized;
 pub mod odoo;
 pub mod restore;

@@ -6,7 +6,7 @@ use lifeboat::odoo::neutralize::Unknowns;
 use lifeboat::odoo::{still_live, unknown};
 
 use crate::drill::stage::Stage;
-use crate::place::{DATABASE, Room};
+use crate::place::Room;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 
@@ -26,7 +26,7 @@ impl Stage for Neutralized<'_> {
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
-        let mut session = self.room.connect(DATABASE).await?;
+        let mut session = self.room.connect(&self.room.database).await?;
         let live = still_live(&mut session).await?;
         let unknown = unknown(&mut session).await?;
         session.close().await;

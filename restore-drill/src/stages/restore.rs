@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::names::TenantName;
 use lifeboat::names::wal::TimelineId;
 use serde_json::Value;
 use tokio::process::Command;
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::{Stage, Stop};
 use crate::place::{DATABASE, OWNER, Room};
+use crate::process::Ended;
 use crate::report::Report;
 use crate::report::baseline::Baseline;
 use crate::report::finding::{Finding, State};
@@ -25,7 +27,7 @@ pub const ARCHIVE: &str = "archive";
 pub const BASELINE: &str = "baseline";
 
 /// The time limit of a restore: a longer one hangs.
-const LIMIT: Duration = Duration::from_secs(7 * 86_400);
+pub(super) const LIMIT: Duration = Duration::from_secs(7 * 86_400);
 
 /// The restore of the chosen snapshot into the room.
 pub struct Restore<'a> {
@@ -89,7 +91,7 @@ struct Restored {
 fn command(order: &Restore<'_>) -> Command {
     let room = order.room;
     let mut command = lifeboat(order.setup, room, "restore");
-    command.args(["--tenant", order.setup.tenant.as_str()]);
+    command.arg("--tenant").args(order.setup.tenant.as_ref().map(TenantName::as_str));
     match order.snapshot.replayed_to {
         // As a rollback does: which base backup leads there, the restore decides.
         Some(Replay::Lsn { lsn, timeline }) => {
@@ -132,13 +134,18 @@ async fn restore(order: &Restore<'_>, on_line: impl FnMut(&str) + Send) -> Resul
         }
         _ => failed,
     };
-    Err(match answer.as_ref().and_then(error_of) {
+    Err(because(failed, answer.as_ref(), &ended))
+}
+
+/// The error of a restore, with the reason that the program gave.
+pub(super) fn because(failed: Error, answer: Option<&Value>, ended: &Ended) -> Error {
+    match answer.and_then(error_of) {
         Some((why, next)) => match next {
             Some(next) => failed.because(why).next(next),
             None => failed.because(why),
         },
         None => failed.because(ended.last_words()),
-    })
+    }
 }
 
 /// What broke, with its causes, and what to do next: the error of the answer.

@@ -4,6 +4,7 @@
 
 mod archive;
 mod before;
+mod instance;
 mod live;
 mod points;
 mod several;

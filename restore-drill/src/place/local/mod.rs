@@ -18,6 +18,7 @@ use crate::stages;
 use crate::{say, vault};
 
 pub(crate) mod account;
+pub mod instance;
 mod network;
 pub mod server;
 pub mod sweep;
@@ -35,6 +36,9 @@ impl Place for Local {
     fn carry_out<'a>(&'a self, drill: &'a mut Drill<'_>, chosen: &'a Chosen) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let plan = &drill.setup.plan;
+            if drill.setup.tenant.is_none() {
+                return instance::carry_out(drill, chosen).await;
+            }
             let dir = plan.scratch_dir.join(format!("{PREFIX}{}", drill.report.drill));
             let provision = Provision { setup: drill.setup, dir: &dir, snapshot: &chosen.snapshot };
             let Some(scratch) = drill.stage(provision).await else { return };
@@ -59,22 +63,27 @@ impl Stage for Provision<'_> {
 
     async fn run(self, _: &mut Report) -> Result<(Scratch, String)> {
         let Provision { setup, dir, snapshot } = self;
-        let plan = &setup.plan;
-        for left in sweep::sweep(&plan.scratch_dir, PREFIX).await? {
-            match left {
-                Ok(dir) => say::line(&format!("  removed {}, which a killed drill had left", dir.display())),
-                Err(e) => say::line(&format!("  cannot remove what a killed drill left: {}", one_line(&e))),
-            }
-        }
-        let where_to_look =
-            PostgresOptions { bin_dir: plan.postgres_bin_dir.clone(), ..PostgresOptions::default() };
-        let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
-        let secrets = [vault::secrets(&plan.config), setup.identities.clone()].concat();
+        let (tools, secrets) = prepare(setup, snapshot).await?;
         let scratch = Scratch::start(dir, &tools.dir, &secrets).await?;
         let (major, network) = (snapshot.postgres_major, scratch.network());
         let note = format!("PostgreSQL {major} in {}, {network}", dir.display());
         Ok((scratch, note))
     }
+}
+
+/// Removes what killed drills left; the programs of the snapshot's version, and the files with secrets.
+async fn prepare(setup: &Setup, snapshot: &Snapshot) -> Result<(Tools, Vec<PathBuf>)> {
+    let plan = &setup.plan;
+    for left in sweep::sweep(&plan.scratch_dir, PREFIX).await? {
+        match left {
+            Ok(dir) => say::line(&format!("  removed {}, which a killed drill had left", dir.display())),
+            Err(e) => say::line(&format!("  cannot remove what a killed drill left: {}", one_line(&e))),
+        }
+    }
+    let where_to_look =
+        PostgresOptions { bin_dir: plan.postgres_bin_dir.clone(), ..PostgresOptions::default() };
+    let tools = Tools::server(&where_to_look, snapshot.postgres_major).await?;
+    Ok((tools, [vault::secrets(&plan.config), setup.identities.clone()].concat()))
 }
 
 /// Removes the room; restored data that stays breaks the drill's own promise.

@@ -1,6 +1,7 @@
 //! A private PostgreSQL server in its own directory, which listens only on a Unix socket in a directory that
 //! nobody else may enter.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use rustix::process::Signal;
 
 use super::account::{Account, our_name};
 use super::network::Network;
-use crate::place::{OWNER, PORT, Room, SUPERUSER};
+use crate::place::{DATABASE, OWNER, PORT, Room, SUPERUSER};
 use crate::process;
 
 const INITDB_LIMIT: Duration = Duration::from_secs(180);
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Linux limits the path of a Unix socket to 107 bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -40,13 +41,7 @@ impl Scratch {
     /// # Errors
     /// If the directory cannot be created, initdb fails, or the server does not start.
     pub async fn start(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
-        let socket = dir.join("run").join(format!(".s.PGSQL.{PORT}"));
-        if socket.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-            let what = format!("the path {} is too long for a Unix socket", socket.display());
-            return Err(
-                Error::new(Kind::Config, what).next("set [scratch] dir in the plan to a shorter path")
-            );
-        }
+        fits_socket(dir)?;
         disk::create_new_dir(dir, 0o700)?;
         let made = make(dir, bin_dir, secrets).await;
         if made.is_err() {
@@ -80,12 +75,7 @@ impl Scratch {
         let how = if keep { Signal::INT } else { Signal::QUIT };
         let _ = self.server.stop(Asked::Child(how), STOP_LIMIT).await; // killed at the latest
         if keep {
-            let mark = self.dir.join(KEEP);
-            disk::write_new_durable(&mark, b"kept on request; remove it when you no longer need it\n")?;
-            // Ours, not the account's: code in the copy must not make it stay.
-            let us = rustix::process::geteuid().as_raw();
-            return std::os::unix::fs::chown(&mark, Some(us), None)
-                .map_err(|e| Error::file("change the owner of", &mark, e));
+            return mark_kept(&self.dir);
         }
         disk::remove_tree(&self.dir).map_err(|e| e.effect("the restored production data was not removed"))
     }
@@ -99,6 +89,24 @@ const HBA: &str = "local all postgres,tenant peer map=drill\nlocal all all scram
 pub(crate) const KEEP: &str = "KEEP";
 /// Locked while a drill uses the directory.
 pub(crate) const LOCK: &str = "lock";
+
+/// Marks a directory as kept. The mark is ours, not the account's: code in a copy must not make it stay.
+pub(super) fn mark_kept(dir: &Path) -> Result<()> {
+    let mark = dir.join(KEEP);
+    disk::write_new_durable(&mark, b"kept on request; remove it when you no longer need it\n")?;
+    let us = rustix::process::geteuid().as_raw();
+    std::os::unix::fs::chown(&mark, Some(us), None).map_err(|e| Error::file("change the owner of", &mark, e))
+}
+
+/// Refuses a directory whose path is too long for the server's socket.
+pub(super) fn fits_socket(dir: &Path) -> Result<()> {
+    let socket = dir.join("run").join(format!(".s.PGSQL.{PORT}"));
+    if socket.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
+        return Ok(());
+    }
+    let what = format!("the path {} is too long for a Unix socket", socket.display());
+    Err(Error::new(Kind::Config, what).next("set [scratch] dir in the plan to a shorter path"))
+}
 
 async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
     let lock = disk::try_lock(&dir.join(LOCK))?
@@ -139,18 +147,17 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
         account.own(&path)?;
     }
 
-    // Durable like production: turning fsync off would flatter the measured recovery time.
     let network = Network::probe(account, dir).await;
-    let mut postgres = network.command(account, &bin_dir.join("postgres"), dir);
-    postgres.arg("-D").arg(&cluster).arg("-p").arg(PORT.to_string());
-    for setting in ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off"] {
-        postgres.arg("-c").arg(setting);
-    }
-    postgres.arg("-c").arg(format!("unix_socket_directories={}", run.display()));
-    let log_too = log_file.try_clone().map_err(|e| Error::file("open", &log, e))?;
-    postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
-    let server = process::spawn(&mut postgres)?;
-    let room = Room { socket_dir: run, data_dir: dir.join("data"), bin_dir: bin_dir.to_owned(), account };
+    let server = launch(&network, account, bin_dir, dir, (&log, log_file))?;
+    let room = Room {
+        socket_dir: run,
+        data_dir: dir.join("data"),
+        database: DATABASE.to_owned(),
+        owner: OWNER.to_owned(),
+        superuser: SUPERUSER.to_owned(),
+        bin_dir: bin_dir.to_owned(),
+        account,
+    };
     let mut scratch = Scratch { dir: dir.to_owned(), server, room, network, _lock: lock };
     let ready = match until_up(&mut scratch).await {
         Ok(()) => make_owner(&scratch.room).await,
@@ -168,6 +175,26 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
             )))
         }
     }
+}
+
+/// Starts the server on the cluster in `dir`.
+pub(super) fn launch(
+    network: &Network,
+    account: Account,
+    bin_dir: &Path,
+    dir: &Path,
+    (log, log_file): (&Path, File),
+) -> Result<Supervised> {
+    // Durable like production: turning fsync off would flatter the measured recovery time.
+    let mut postgres = network.command(account, &bin_dir.join("postgres"), dir);
+    postgres.arg("-D").arg(dir.join("pg")).arg("-p").arg(PORT.to_string());
+    for setting in ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off"] {
+        postgres.arg("-c").arg(setting);
+    }
+    postgres.arg("-c").arg(format!("unix_socket_directories={}", dir.join("run").display()));
+    let log_too = log_file.try_clone().map_err(|e| Error::file("open", log, e))?;
+    postgres.stdout(Stdio::from(log_file)).stderr(Stdio::from(log_too));
+    process::spawn(&mut postgres)
 }
 
 async fn make_owner(room: &Room) -> Result<()> {

@@ -18,14 +18,17 @@ const REASONS_MAX: usize = 5;
 const OTHERS_MAX: usize = 3;
 
 pub fn page(out: &mut String, report: &Report) {
-    let tenant = markup(report.tenant.as_str());
+    let (kind, name) = match &report.tenant {
+        Some(tenant) => ("tenant", markup(tenant.as_str())),
+        None => ("whole", "instance".to_owned()),
+    };
     let instance = report
         .snapshot
         .as_ref()
         .map_or_else(String::new, |snapshot| format!(" of instance {}", markup(snapshot.instance.as_str())));
     let _ = writeln!(
         out,
-        "<p class=\"eyebrow\">Restore drill, tenant <strong>{tenant}</strong>{instance}, {}</p>",
+        "<p class=\"eyebrow\">Restore drill, {kind} <strong>{name}</strong>{instance}, {}</p>",
         clock::text(report.begun)
     );
     verdict(out, report);
@@ -149,7 +152,7 @@ fn others(out: &mut String, report: &Report) {
     if !bad.is_empty() {
         out.push_str("<p>The worst:</p><ul>");
         for past in bad.iter().take(OTHERS_MAX) {
-            let (name, word) = (markup(past.tenant.as_str()), past.verdict.words());
+            let (name, word) = (markup(past.whose()), past.verdict.words());
             let day = past.ended.strftime("%Y-%m-%d");
             let _ = write!(out, "<li>{name}: {}, {day}</li>", state(class(past.verdict), word));
         }

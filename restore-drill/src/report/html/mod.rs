@@ -20,7 +20,7 @@ mod style;
 
 /// The page.
 pub fn page(report: &Report) -> String {
-    let title = format!("Restore drill of {}: {}", report.tenant, report.verdict.words().to_lowercase());
+    let title = format!("Restore drill of {}: {}", report.drilled(), report.verdict.words().to_lowercase());
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
