@@ -227,8 +227,8 @@ impl Vault {
         let mut newest = BTreeMap::new();
         let tenants = tenants.iter().cloned().collect();
         for drill in drills::recent(&self.repository, &self.trust, &tenants, DRILLED_REACH).await?.drills {
-            if drill.verdict == Verdict::CouldNotRun.to_string() {
-                continue; // it proved nothing, so it was no turn
+            if drill.whole_instance || drill.verdict == Verdict::CouldNotRun.to_string() {
+                continue; // it was no turn: no dump was restored, or it proved nothing
             }
             let time = drill.time();
             let known = newest.entry(drill.tenant).or_insert(time);

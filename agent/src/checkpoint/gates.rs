@@ -305,6 +305,7 @@ mod tests {
             reason: None,
             id: "d".to_owned(),
             tenant: "shop".parse().unwrap(),
+            whole_instance: false,
             stored_at: at(stored_at),
             ended: at(ended),
             verdict: "passed".to_owned(),

@@ -30,6 +30,8 @@ pub struct StoredDrill {
     pub id: String,
     /// The tenant that was restored.
     pub tenant: TenantName,
+    /// Whether it was restored with the whole instance: then the times are those of the instance.
+    pub whole_instance: bool,
     /// When the store stored the report, by the store's clock.
     pub stored_at: Timestamp,
     /// When it ended, by its host's clock.
@@ -67,7 +69,10 @@ impl StoredDrill {
 
 #[derive(Deserialize)]
 struct Told {
-    tenant: TenantName,
+    /// Absent in the drill of a whole instance, which has `tenants`.
+    tenant: Option<TenantName>,
+    #[serde(default)]
+    tenants: Vec<ToldTenant>,
     ended: Timestamp,
     verdict: String,
     #[serde(default)]
@@ -78,7 +83,16 @@ struct Told {
     snapshot: Option<serde_json::Value>,
 }
 
+/// A tenant of an instance that was drilled as a whole.
 #[derive(Deserialize)]
+struct ToldTenant {
+    tenant: TenantName,
+    verdict: String,
+    #[serde(default)]
+    reasons: Vec<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
 struct Measured {
     measured_ms: Option<u64>,
 }
@@ -124,8 +138,8 @@ pub async fn recent(
     reach: Duration,
 ) -> Result<Recent> {
     let mut missing = tenants.clone();
-    let wanted = move |drill: Option<&StoredDrill>| {
-        drill.map(|drill| missing.remove(&drill.tenant));
+    let wanted = move |drills: &[StoredDrill]| {
+        missing.retain(|tenant| drills.iter().all(|drill| drill.tenant != *tenant));
         !missing.is_empty()
     };
     walk(repository, trust, (READ_MIN, earlier(clock::now(), reach)), wanted).await
@@ -142,8 +156,8 @@ pub async fn newest_like(
     is_like: impl Fn(&StoredDrill) -> bool,
 ) -> Result<Option<StoredDrill>> {
     let mut found = false;
-    let wanted = |drill: Option<&StoredDrill>| {
-        found |= drill.is_some_and(&is_like);
+    let wanted = |drills: &[StoredDrill]| {
+        found |= drills.iter().any(&is_like);
         !found
     };
     let read = walk(repository, trust, (0, Timestamp::UNIX_EPOCH), wanted).await?;
@@ -151,12 +165,12 @@ pub async fn newest_like(
 }
 
 /// Reads reports, the newest by name first: `min` in any case; then as long as `wanted` says so of the last
-/// one that was read (`None` if it does not count), and the drill began after `since`.
+/// one that was read (none if it does not count), and the drill began after `since`.
 async fn walk(
     repository: &Repository,
     trust: &Trust,
     (min, since): (usize, Timestamp),
-    mut wanted: impl FnMut(Option<&StoredDrill>) -> bool,
+    mut wanted: impl FnMut(&[StoredDrill]) -> bool,
 ) -> Result<Recent> {
     let mut names = repository.store().list_dirs(&layout::drills(repository.instance())).await?;
     names.sort_by(|a, b| b.cmp(a));
@@ -170,16 +184,16 @@ async fn walk(
     let mut reports = stream::iter(names.iter().take(looked)).map(read).buffered(AT_ONCE).enumerate();
     let (mut drills, mut is_all) = (Vec::new(), looked == names.len());
     while let Some((at, (report, name))) = reports.next().await {
-        let drill = match report {
-            Ok(drill) => drill,
+        let own = match report {
+            Ok(own) => own,
             Err(e) if e.is_damage() => {
                 tracing::debug!("the report of drill {name} does not count: {}", e.line());
-                None
+                Vec::new()
             }
             Err(e) => return Err(e),
         };
-        let goes_on = wanted(drill.as_ref());
-        drills.extend(drill);
+        let goes_on = wanted(&own);
+        drills.extend(own);
         if at + 1 >= min && !goes_on {
             is_all &= at + 1 == looked;
             break;
@@ -190,15 +204,16 @@ async fn walk(
     Ok(Recent { drills, is_all })
 }
 
-/// One report; `None` where it is not believed.
+/// One report: of its tenant; or of each tenant of a whole instance, the worst first. Empty where it is not
+/// believed.
 ///
 /// # Errors
 /// Those of the store; `Integrity` or `Signature` where it is damaged, or a stranger signed it.
-pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<StoredDrill>> {
-    let Some(trusted) = trust.trusted() else { return Ok(None) };
+pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<Vec<StoredDrill>> {
+    let Some(trusted) = trust.trusted() else { return Ok(Vec::new()) };
     let record = repository.drill_record(name);
-    let Some(info) = repository.store().head(&record.key).await? else { return Ok(None) };
-    let Some(signed) = record.read(repository, &trusted).await? else { return Ok(None) };
+    let Some(info) = repository.store().head(&record.key).await? else { return Ok(Vec::new()) };
+    let Some(signed) = record.read(repository, &trusted).await? else { return Ok(Vec::new()) };
     let envelope: Envelope = drill::read(&signed.record)?;
     let told: Told = drill::read(&signed.record)?;
     let ours = |stored: Stored| {
@@ -206,18 +221,23 @@ pub async fn read(repository: &Repository, trust: &Trust, name: &str) -> Result<
             && stored.instance.as_ref() == Some(repository.instance())
     };
     if envelope.drill != name || !envelope.stored.is_some_and(ours) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let seconds = |measure: Measured| measure.measured_ms.map(|ms| ms as f64 / 1e3);
-    Ok(Some(StoredDrill {
-        id: envelope.drill,
-        tenant: told.tenant,
+    let (verdict, reasons) = (told.verdict, told.reasons);
+    let whole_instance = told.tenant.is_none();
+    let only = told.tenant.map(|tenant| ToldTenant { tenant, verdict, reasons });
+    let one = |told_tenant: ToldTenant| StoredDrill {
+        id: envelope.drill.clone(),
+        tenant: told_tenant.tenant,
+        whole_instance,
         stored_at: info.modified,
         ended: told.ended,
-        verdict: told.verdict,
-        reason: told.reasons.into_iter().next(),
+        verdict: told_tenant.verdict,
+        reason: told_tenant.reasons.into_iter().next(),
         rpo_seconds: seconds(told.rpo),
         rto_seconds: seconds(told.rto),
-        state: told.snapshot.and_then(|state| serde_json::from_value(state).ok()),
-    }))
+        state: told.snapshot.clone().and_then(|state| serde_json::from_value(state).ok()),
+    };
+    Ok(only.into_iter().chain(told.tenants).map(one).collect())
 }

@@ -357,6 +357,7 @@ mod tests {
             reason: None,
             id: "d".to_owned(),
             tenant: tenant.parse().unwrap(),
+            whole_instance: false,
             stored_at: before(age),
             ended: before(age),
             verdict: verdict.to_owned(),

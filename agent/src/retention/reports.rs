@@ -69,22 +69,22 @@ pub async fn old(
     garbage.young_reports = young.collect();
     // The oldest first, where there are too many.
     let read = |(name, one): (String, Listed)| async move {
-        Ok::<_, Error>((tenant(repository, trust, &name).await?, name, one))
+        Ok::<_, Error>((tenants(repository, trust, &name).await?, name, one))
     };
     let oldest = old.into_iter().rev().take(READ_MAX);
     let candidates: Vec<_> = stream::iter(oldest).map(read).buffered(AT_ONCE).try_collect().await?;
-    let mut lacks: BTreeSet<TenantName> = candidates.iter().filter_map(|(whose, ..)| whose.clone()).collect();
+    let mut lacks: BTreeSet<TenantName> = candidates.iter().flat_map(|(whose, ..)| whose.clone()).collect();
     let newer: Vec<String> = newest_first.into_iter().take(READ_MAX).map(|(name, _)| name).collect();
-    let read = |name: String| async move { tenant(repository, trust, &name).await };
+    let read = |name: String| async move { tenants(repository, trust, &name).await };
     let mut newer = pin!(stream::iter(newer).map(read).buffered(AT_ONCE));
     while !lacks.is_empty()
         && let Some(whose) = newer.try_next().await?
     {
-        lacks.retain(|lacking| whose.as_ref() != Some(lacking));
+        lacks.retain(|lacking| !whose.contains(lacking));
     }
     for (whose, name, mut one) in candidates.into_iter().rev() {
         // The newest one of a tenant without a newer report.
-        let is_newest = whose.is_some_and(|whose| lacks.remove(&whose));
+        let is_newest = whose.iter().fold(false, |newest, whose| lacks.remove(whose) || newest);
         if is_newest || named.contains(name.as_str()) {
             continue;
         }
@@ -101,11 +101,11 @@ pub async fn old(
     Ok(())
 }
 
-/// The tenant of a report; `None` where it is not believed.
-async fn tenant(repository: &Repository, trust: &Trust, name: &str) -> Result<Option<TenantName>> {
+/// The tenants of a report; none where it is not believed.
+async fn tenants(repository: &Repository, trust: &Trust, name: &str) -> Result<Vec<TenantName>> {
     match drills::read(repository, trust, name).await {
-        Ok(report) => Ok(report.map(|report| report.tenant)),
-        Err(e) if e.is_damage() => Ok(None),
+        Ok(reports) => Ok(reports.into_iter().map(|report| report.tenant).collect()),
+        Err(e) if e.is_damage() => Ok(Vec::new()),
         Err(e) => Err(e),
     }
 }

@@ -117,6 +117,7 @@ mod tests {
         StoredDrill {
             id: format!("drill-of-{tenant}-{day}"),
             tenant: tenant.parse().unwrap(),
+            whole_instance: false,
             stored_at: at(day),
             ended: at(day),
             verdict: verdict.to_owned(),

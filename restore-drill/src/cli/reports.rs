@@ -243,6 +243,11 @@ fn summary(out: &mut String, report: &Report) {
         };
         row(name, &format!("{measured} ({met})"));
     }
+    for part in &report.tenants {
+        let told = part.row();
+        let line = format!("{}: {} hard checks, {} files, {}", told.word, told.hard, told.files, told.before);
+        row(part.tenant.as_str(), &line);
+    }
     for stage in &report.stages {
         let sign = stage.shown().word();
         row(&stage.name, &format!("{:<9}  {sign}: {}", span(stage.ms), shown::foreign(&stage.note)));

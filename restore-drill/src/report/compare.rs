@@ -84,15 +84,27 @@ pub fn compare(before: &Report, after: &Report) -> Vec<Difference> {
             add(&name, time(of(old)), time(of(stage)), way);
         }
     }
-    let old: BTreeMap<&str, &Outcome> =
-        before.checks.iter().map(|check| (check.id.as_str(), check)).collect();
-    for check in &after.checks {
-        let Some(old) = old.get(check.id.as_str()) else { continue };
+    let verdicts: BTreeMap<_, _> = before.tenants.iter().map(|part| (&part.tenant, part.verdict)).collect();
+    for part in &after.tenants {
+        let (name, new) = (format!("tenant {}", part.tenant), part.verdict);
+        match verdicts.get(&part.tenant) {
+            Some(old) => {
+                let way = more_is_better(old.rank().into(), new.rank().into());
+                add(&name, old.to_string(), new.to_string(), way);
+            }
+            None => add(&name, "not drilled".to_owned(), new.to_string(), Way::Changed),
+        }
+    }
+    let old: BTreeMap<String, &Outcome> =
+        before.all_checks().map(|(of, check)| (format!("{of}{}", check.id), check)).collect();
+    for (of, check) in after.all_checks() {
+        let id = format!("{of}check {}", check.id);
+        let Some(old) = old.get(&format!("{of}{}", check.id)) else { continue };
         let way = match (badness(old), badness(check)) {
             (a, b) if a != b => more_is_better(-a, -b),
             _ => Way::Changed,
         };
-        add(&format!("check {}", check.id), ended(old), ended(check), way);
+        add(&id, ended(old), ended(check), way);
     }
     let differences = |report: &Report| report.baseline.as_ref().map_or(0, |b| b.differences_count);
     let wrong = |report: &Report| {

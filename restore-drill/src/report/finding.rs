@@ -66,12 +66,18 @@ impl Finding {
         Finding::new(part, state, cause(error))
     }
 
+    /// The part that it is about, after its tenant if there are several.
+    pub fn about(&self) -> String {
+        let of = self.tenant.as_ref().map_or_else(String::new, |tenant| format!("{tenant}: "));
+        format!("{of}{}", self.part)
+    }
+
     /// It as a reason of the verdict.
     pub fn reason(&self) -> String {
         let of = self.tenant.as_ref().map_or_else(String::new, |tenant| format!("{tenant}: "));
         match &self.check {
             Some(check) => format!("{of}check {check}: {}", self.what),
-            None => format!("{of}{}: {}", self.part, self.what),
+            None => format!("{}: {}", self.about(), self.what),
         }
     }
 }

@@ -33,6 +33,9 @@ pub struct Integrity {
     /// Names in other storages than the filestore, which the backup does not contain: not checked.
     #[serde(default)]
     pub elsewhere: u64,
+    /// Missing, and written after the restored backup of the filestore: of a whole instance only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub later: u64,
     /// Names that are not `<2 or 3 hex digits>/<40 hex digits>`; the file is not checked.
     pub bad_names: u64,
     /// Indexes that amcheck checked.
@@ -56,6 +59,11 @@ pub struct Integrity {
     pub examples: Vec<String>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Integrity {
     /// Adds what was found in another database; its examples begin with `whose`.
     pub fn add(&mut self, other: &Integrity, whose: &str) {
@@ -71,6 +79,7 @@ impl Integrity {
             (&mut self.wrong_content, other.wrong_content),
             (&mut self.unreadable, other.unreadable),
             (&mut self.elsewhere, other.elsewhere),
+            (&mut self.later, other.later),
             (&mut self.bad_names, other.bad_names),
             (&mut self.indexes, other.indexes),
             (&mut self.tables, other.tables),

@@ -8,6 +8,7 @@ use lifeboat::error::shown::markup;
 use lifeboat::names::counted;
 
 use super::finding::State;
+use super::tenants::TenantPart;
 use super::verdict::{Verdict, span};
 use super::{Report, StageRecord};
 use crate::catalogue::run::{Outcome, Status};
@@ -32,7 +33,8 @@ pub fn render(report: &Report) -> String {
     let suites = [
         ("stages", report.stages.iter().map(stage_case).collect::<Vec<_>>()),
         ("objectives", objectives(report)),
-        ("checks", report.checks.iter().map(check_case).collect()),
+        ("tenants", report.tenants.iter().map(tenant_case).collect()),
+        ("checks", report.all_checks().map(check_case).collect()),
         ("verdict", vec![verdict(report)]),
     ];
     let all = suites.iter().flat_map(|(_, cases)| cases);
@@ -41,7 +43,7 @@ pub fn render(report: &Report) -> String {
         markup(&format!("restore drill {} of {}", report.drill, report.drilled())),
         totals(all)
     );
-    for (name, cases) in &suites {
+    for (name, cases) in suites.iter().filter(|(name, cases)| *name != "tenants" || !cases.is_empty()) {
         let time = report.begun.strftime("%Y-%m-%dT%H:%M:%S");
         let _ = writeln!(out, "  <testsuite name=\"{name}\" timestamp=\"{time}\" {}>", totals(cases.iter()));
         cases.iter().for_each(|case| write_case(&mut out, case));
@@ -118,7 +120,17 @@ fn objectives(report: &Report) -> Vec<Case> {
     [("RPO", report.rpo), ("RTO", report.rto)].map(case).into()
 }
 
-fn check_case(outcome: &Outcome) -> Case {
+fn tenant_case(part: &TenantPart) -> Case {
+    let what = part.verdict.words().to_owned();
+    let ended = match part.verdict {
+        Verdict::Passed => Ended::Passed,
+        Verdict::Failed | Verdict::MissedObjective => Ended::Failed { what, more: part.reasons.clone() },
+        Verdict::CouldNotRun => Ended::Error([vec![what], part.reasons.clone()].concat().join("; ")),
+    };
+    Case { name: part.tenant.to_string(), class: "drill.tenant".to_owned(), ms: 0, ended }
+}
+
+fn check_case((of, outcome): (String, &Outcome)) -> Case {
     let message = outcome.message.clone();
     let ended = match outcome.status {
         Status::Failed => Ended::Failed {
@@ -134,7 +146,7 @@ fn check_case(outcome: &Outcome) -> Case {
         Status::Passed | Status::Accepted | Status::Noted => Ended::Passed,
     };
     Case {
-        name: format!("{} {}", outcome.id, outcome.title),
+        name: format!("{of}{} {}", outcome.id, outcome.title),
         class: format!("drill.check.{}.{}", outcome.severity, outcome.area),
         ms: outcome.ms,
         ended,

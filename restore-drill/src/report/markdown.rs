@@ -4,11 +4,11 @@
 use std::fmt::Write;
 
 use lifeboat::clock;
-use lifeboat::names::bytes_text;
+use lifeboat::names::{bytes_text, counted};
 use lifeboat::odoo::changes::Weight;
 
 use super::finding::State;
-use super::verdict::{Measure, span};
+use super::verdict::{Measure, Verdict, span};
 use super::{Report, Tally};
 use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
@@ -22,6 +22,7 @@ pub fn render(report: &Report) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut out, report)
         .and_then(|()| measures(&mut out, report))
+        .and_then(|()| tenants(&mut out, report))
         .and_then(|()| stages(&mut out, report))
         .and_then(|()| failed_checks(&mut out, report))
         .and_then(|()| accepted(&mut out, report))
@@ -55,7 +56,7 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "| drill | {} |", report.drill)?;
     writeln!(out, "| begun, ended | {}, {} |", clock::text(report.begun), clock::text(report.ended))?;
     if let Some(snapshot) = &report.snapshot {
-        let chosen = if snapshot.by_choice { "named in the plan" } else { "the latest of the tenant" };
+        let chosen = if snapshot.by_choice { "named in the plan" } else { "the latest" };
         writeln!(out, "| snapshot | {} ({chosen}) |", snapshot.id)?;
         writeln!(out, "| instance | {} |", snapshot.instance)?;
         let release = snapshot.release.as_ref().map_or("none", |release| release.as_str());
@@ -63,12 +64,15 @@ fn head(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "| state of | {} |", clock::text(snapshot.point))?;
         let odoo = snapshot.odoo_version.as_deref().unwrap_or("unknown");
         let size = bytes_text(snapshot.database_bytes);
-        writeln!(
-            out,
-            "| source | Odoo {}, PostgreSQL {}, database of {size} |",
-            plain(odoo),
-            snapshot.postgres_major
-        )?;
+        let major = snapshot.postgres_major;
+        match &snapshot.tenant {
+            Some(_) => {
+                writeln!(out, "| source | Odoo {}, PostgreSQL {major}, database of {size} |", plain(odoo))?;
+            }
+            None => {
+                writeln!(out, "| source | PostgreSQL {major}, {} |", counted(report.tenants.len(), "tenant"))?
+            }
+        }
     }
     writeln!(out, "| plan | {} |", plain(&report.plan))?;
     let commit = report.commit.as_ref().map_or_else(String::new, |commit| format!(", commit {commit}"));
@@ -120,6 +124,25 @@ fn met(measure: Measure) -> &'static str {
     }
 }
 
+fn tenants(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.tenants.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n## Tenants\n\n| tenant | result | hard checks | files | since the dump before | first reason |"
+    )?;
+    writeln!(out, "|---|---|---:|---:|---|---|")?;
+    for part in &report.tenants {
+        let row = part.row();
+        let word =
+            if part.verdict == Verdict::Passed { row.word.to_owned() } else { format!("**{}**", row.word) };
+        let (tenant, first) = (plain(part.tenant.as_str()), plain(row.first));
+        writeln!(out, "| {tenant} | {word} | {} | {} | {} | {first} |", row.hard, row.files, row.before)?;
+    }
+    Ok(())
+}
+
 fn stages(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "\n## Stages\n\n| stage | time | in RTO | |\n|---|---:|---|---|")?;
     for stage in &report.stages {
@@ -138,13 +161,13 @@ fn stages(out: &mut String, report: &Report) -> std::fmt::Result {
 fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
     let bad =
         |o: &&Outcome| o.severity == Severity::Hard && matches!(o.status, Status::Failed | Status::Error);
-    let bad: Vec<&Outcome> = report.checks.iter().filter(bad).collect();
+    let bad: Vec<(String, &Outcome)> = report.all_checks().filter(|(_, outcome)| bad(outcome)).collect();
     if bad.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n## Failed checks")?;
-    for outcome in bad {
-        writeln!(out, "\n### {}: {}\n", outcome.id, plain(&outcome.title))?;
+    for (of, outcome) in bad {
+        writeln!(out, "\n### {}{}: {}\n", plain(&of), outcome.id, plain(&outcome.title))?;
         match outcome.status {
             Status::Failed => {
                 writeln!(
@@ -177,19 +200,19 @@ fn failed_checks(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn accepted(out: &mut String, report: &Report) -> std::fmt::Result {
     let known = |o: &Outcome| o.accepted.clone().filter(|_| o.status != Status::Failed);
-    let known: Vec<_> = report.checks.iter().filter_map(|o| Some((o, known(o)?))).collect();
+    let known: Vec<_> = report.all_checks().filter_map(|(of, o)| Some((of, o, known(o)?))).collect();
     if known.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n## Accepted by the plan\n\n| check | rule | found | at most | until | reason |")?;
     writeln!(out, "|---|---|---:|---:|---|---|")?;
-    for (outcome, known) in &known {
+    for (of, outcome, known) in &known {
         let found = outcome.violations.map_or_else(|| "not checked".to_owned(), |n| n.to_string());
         let (title, reason) = (plain(&outcome.title), plain(&known.reason));
-        let (id, max, day) = (&outcome.id, known.max, known.last_day());
+        let (id, max, day) = (format!("{}{}", plain(of), outcome.id), known.max, known.last_day());
         writeln!(out, "| {id} | {title} | {found} | {max} | {day} | {reason} |")?;
     }
-    let samples: Vec<&String> = known.iter().flat_map(|(outcome, _)| &outcome.samples).collect();
+    let samples: Vec<&String> = known.iter().flat_map(|(_, outcome, _)| &outcome.samples).collect();
     if !samples.is_empty() {
         writeln!(out, "\nThe first violations:\n")?;
     }
@@ -215,6 +238,12 @@ fn integrity(out: &mut String, report: &Report) -> std::fmt::Result {
         ("problems found by amcheck", found.index_problems),
     ] {
         writeln!(out, "| {what} | {count} |")?;
+    }
+    if let (Some(pages), Some(bad)) = (found.pages, found.bad_pages) {
+        writeln!(
+            out,
+            "| pages whose checksum was verified | {pages} |\n| pages with a wrong checksum | {bad} |"
+        )?;
     }
     writeln!(out, "| read from the files | {} |", bytes_text(found.bytes))?;
     if !found.examples.is_empty() {
@@ -276,7 +305,7 @@ fn trade(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
-    if report.checks.is_empty() {
+    if report.all_checks().next().is_none() {
         return Ok(());
     }
     writeln!(
@@ -294,14 +323,14 @@ fn checks(out: &mut String, report: &Report) -> std::fmt::Result {
     for (name, tally) in [("hard", summary.hard), ("base", summary.base), ("info", summary.info)] {
         writeln!(out, "{}", row(name, tally))?;
     }
-    let noted: Vec<&Outcome> = report.checks.iter().filter(|o| o.status == Status::Noted).collect();
+    let noted: Vec<_> = report.all_checks().filter(|(_, o)| o.status == Status::Noted).collect();
     if !noted.is_empty() {
         writeln!(out, "\nNoted (healthy data may break these rules; they never fail a drill):\n")?;
         writeln!(out, "| check | severity | found | rule |\n|---|---|---:|---|")?;
     }
-    for outcome in noted {
-        let found = outcome.violations.unwrap_or(0);
-        writeln!(out, "| {} | {} | {found} | {} |", outcome.id, outcome.severity, plain(&outcome.title))?;
+    for (of, outcome) in noted {
+        let (found, of) = (outcome.violations.unwrap_or(0), plain(&of));
+        writeln!(out, "| {of}{} | {} | {found} | {} |", outcome.id, outcome.severity, plain(&outcome.title))?;
     }
     Ok(())
 }
@@ -312,12 +341,13 @@ fn not_exercised(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "\n| what | why |\n|---|---|")?;
     let open = |state| matches!(state, State::NotRun | State::Unknown);
     for finding in report.findings.iter().filter(|finding| open(finding.state)) {
-        writeln!(out, "| {} | {} |", plain(&finding.part), plain(&finding.what))?;
+        writeln!(out, "| {} | {} |", plain(&finding.about()), plain(&finding.what))?;
     }
-    for outcome in &report.checks {
+    for (of, outcome) in report.all_checks() {
         if let (Status::Skipped | Status::Error, Some(why)) = (outcome.status, &outcome.message) {
             let (id, severity, title) = (&outcome.id, outcome.severity, plain(&outcome.title));
-            writeln!(out, "| check {id} ({severity}): {title} | {} |", plain(why))?;
+            let of = plain(&of);
+            writeln!(out, "| {of}check {id} ({severity}): {title} | {} |", plain(why))?;
         }
     }
     Ok(())

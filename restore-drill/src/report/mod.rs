@@ -220,6 +220,16 @@ impl Report {
         all
     }
 
+    /// Every check that ran, after "" or, of a whole instance, after its tenant: "shop: ".
+    pub fn all_checks(&self) -> impl Iterator<Item = (String, &Outcome)> {
+        let own = self.checks.iter().map(|outcome| (String::new(), outcome));
+        own.chain(
+            self.tenants
+                .iter()
+                .flat_map(|part| part.checks.iter().map(|outcome| (format!("{}: ", part.tenant), outcome))),
+        )
+    }
+
     /// What was drilled: "tenant shop", "instance prod".
     pub fn drilled(&self) -> String {
         match (&self.tenant, &self.snapshot) {

@@ -1,7 +1,7 @@
 //! The tenants of a whole instance in its report: each with its own result.
 
 use lifeboat::names::{SnapshotId, TenantName};
-use lifeboat::odoo::changes::Change;
+use lifeboat::odoo::changes::{Change, Weight};
 use lifeboat::odoo::neutralize::Unknowns;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,29 @@ impl TenantPart {
         TenantPart::new(tenant.clone(), stored.older.last().map(|dump| dump.id.clone()))
     }
 
+    /// It as a row of a table.
+    pub fn row(&self) -> Row<'_> {
+        let hard = self.summary.hard;
+        let files = self.integrity.as_ref();
+        let lost = self.changes.iter().filter(|change| change.weight == Weight::Lost).count();
+        Row {
+            word: self.verdict.words(),
+            hard: match hard.all - hard.skipped {
+                0 => "none ran".to_owned(),
+                ran => format!("{} of {ran}", hard.passed + hard.accepted),
+            },
+            files: files.map_or("not read".to_owned(), |found| {
+                format!("{} of {}", found.files_right + found.empty_absent, found.files)
+            }),
+            before: match (&self.before, lost) {
+                (None, _) => "no dump before".to_owned(),
+                (_, 0) => format!("{} changes", self.changes.len()),
+                (_, lost) => format!("{lost} lost"),
+            },
+            first: self.reasons.first().map_or("", String::as_str),
+        }
+    }
+
     /// Takes over what the stages wrote into this tenant's own report.
     pub fn take(&mut self, own: &Report) {
         self.integrity.clone_from(&own.integrity);
@@ -71,6 +94,20 @@ impl TenantPart {
         self.changes.clone_from(&own.changes);
         self.unknown.clone_from(&own.unknown);
     }
+}
+
+/// A tenant in a table of all of them. Texts may contain what the tenant wrote.
+pub struct Row<'a> {
+    /// Its verdict.
+    pub word: &'static str,
+    /// Hard checks that passed.
+    pub hard: String,
+    /// Files that are right.
+    pub files: String,
+    /// The comparison with the dump before.
+    pub before: String,
+    /// Its first reason, or nothing.
+    pub first: &'a str,
 }
 
 /// Judges each tenant of an instance, puts the worst first, and adds their numbers up.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use lifeboat::archive::elsewhere::other_storage;
 use lifeboat::archive::hex::hex;
+use lifeboat::clock::Timestamp;
 use lifeboat::disk;
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::odoo::BlobName;
@@ -21,7 +22,8 @@ use crate::report::integrity::Integrity;
 const NAMES_AT_ONCE: usize = 2048;
 
 /// Checks every file that the attachments of the restored database name. `known_missing` are names of
-/// files that the snapshot does not contain, according to its manifest. Memory does not grow with their
+/// files that the snapshot does not contain, according to its manifest. If the filestore is that of another
+/// moment, `filestore_of`, files that were written later cannot be in it. Memory does not grow with their
 /// number; separate threads read the files.
 ///
 /// # Errors
@@ -30,6 +32,7 @@ pub async fn look(
     session: &mut Session,
     filestore: &Path,
     known_missing: &[String],
+    filestore_of: Option<Timestamp>,
     found: &mut Integrity,
 ) -> Result<()> {
     let what = "list the attachments of the restored database";
@@ -39,6 +42,10 @@ pub async fn look(
     }
     let known: HashSet<&str> = known_missing.iter().map(String::as_str).collect();
     session.allow(TABLE_WAIT).await?;
+    let later = match filestore_of {
+        Some(moment) => written_after(session, moment).await?,
+        None => HashSet::new(),
+    };
     // Rows that share a file must agree on its size (check ATT03); the largest one is used here.
     let cursor = "BEGIN; DECLARE names CURSOR FOR \
                   SELECT store_fname::text, max(file_size)::bigint FROM public.ir_attachment \
@@ -54,7 +61,8 @@ pub async fn look(
         for (at, row) in rows.iter().enumerate() {
             let (name, size): (String, Option<i64>) = (column(row, 0)?, column(row, 1)?);
             let size = size.map(|size| size.max(0).cast_unsigned());
-            parts[at % threads].push(Blob { known: known.contains(name.as_str()), name, size });
+            let (known, later) = (known.contains(name.as_str()), later.contains(&name));
+            parts[at % threads].push(Blob { known, later, name, size });
         }
         let reading = parts.into_iter().map(|blobs| {
             let filestore = filestore.to_owned();
@@ -70,11 +78,29 @@ pub async fn look(
     Ok(())
 }
 
+/// Names of files of which every row is younger than this moment.
+async fn written_after(session: &mut Session, moment: Timestamp) -> Result<HashSet<String>> {
+    let what = "list the attachments that are younger than the filestore";
+    let columns = "SELECT count(*) = 2 FROM pg_catalog.pg_attribute WHERE attrelid = 'public.ir_attachment'::regclass \
+                   AND attname IN ('create_date', 'write_date') AND atttypid = 'timestamp'::regtype AND NOT attisdropped";
+    if !column::<bool>(&session.row(what, columns).await?, 0)? {
+        return Ok(HashSet::new());
+    }
+    // Odoo writes UTC without a zone.
+    let sql = format!(
+        "SELECT store_fname::text FROM public.ir_attachment WHERE store_fname IS NOT NULL GROUP BY 1 \
+         HAVING min(greatest(create_date, write_date)) > '{}'",
+        moment.strftime("%Y-%m-%d %H:%M:%S%.f")
+    );
+    session.rows(what, sql).await?.iter().map(|row| column(row, 0)).collect()
+}
+
 struct Blob {
     name: String,
     /// The size in the database, if it has one.
     size: Option<u64>,
     known: bool,
+    later: bool,
 }
 
 struct Found {
@@ -90,6 +116,7 @@ enum State {
     WrongContent { sha1: String },
     Unreadable(String),
     Elsewhere,
+    Later,
     BadName,
 }
 
@@ -100,6 +127,7 @@ fn look_at(filestore: &Path, blob: Blob) -> Found {
         Some(wanted) => match read(&filestore.join(&blob.name)) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => match blob.size {
                 Some(0) => State::EmptyAbsent,
+                _ if blob.later => State::Later,
                 _ => State::Missing { known: blob.known },
             },
             Err(e) => State::Unreadable(e.to_string()),
@@ -149,6 +177,10 @@ fn add(to: &mut Integrity, found: Found) {
             to.elsewhere += 1;
             return;
         }
+        State::Later => {
+            to.later += 1;
+            return;
+        }
         State::Missing { known: true } => {
             (&mut to.missing_known, "missing, and known to be missing in the snapshot".into())
         }
@@ -171,7 +203,7 @@ mod tests {
     const HELLO: &str = "aaf4c61ddcc5e8a2dabede0f3b482cd9aea9434d"; // sha1 of "hello"
 
     fn blob(name: &str, size: u64) -> Blob {
-        Blob { name: name.to_owned(), size: Some(size), known: false }
+        Blob { name: name.to_owned(), size: Some(size), known: false, later: false }
     }
 
     #[test]
@@ -198,16 +230,18 @@ mod tests {
             blob(&format!("dd/dd{}", &HELLO[2..]), 5),
             blob(&format!("dd/dd{}", &HELLO[2..]), 0),
             Blob { known: true, ..blob(&format!("dd/dd{}", &HELLO[2..]), 5) },
+            Blob { later: true, ..blob(&format!("dd/dd{}", &HELLO[2..]), 5) },
+            Blob { later: true, ..blob(&format!("bb/bb{}", &HELLO[2..]), 5) },
             blob("s3://acme-prod/0a1b", 5),
             blob("../../etc/passwd", 5),
             blob(&format!("ab/{HELLO}"), 5),
         ] {
             add(&mut found, look_at(dir.path(), one));
         }
-        assert_eq!((found.files, found.files_right, found.bytes), (10, 1, 5));
-        assert_eq!((found.wrong_size, found.wrong_content, found.unreadable), (1, 1, 1));
+        assert_eq!((found.files, found.files_right, found.bytes), (12, 1, 5));
+        assert_eq!((found.wrong_size, found.wrong_content, found.unreadable, found.later), (1, 2, 1, 1));
         assert_eq!((found.missing, found.missing_known, found.empty_absent), (1, 1, 1));
-        assert_eq!((found.elsewhere, found.bad_names, found.examples.len()), (1, 2, 7));
+        assert_eq!((found.elsewhere, found.bad_names, found.examples.len()), (1, 2, 8));
 
         let link = format!("cc/cd{}", &HELLO[2..]);
         assert!(read(&dir.path().join(link)).is_err(), "links are not followed");

@@ -23,6 +23,8 @@ pub struct Files<'a> {
     pub room: &'a Room,
     /// Says which files the backup does not contain.
     pub snapshot: &'a Snapshot,
+    /// The moment of the restored filestore, if it is not that of the database.
+    pub filestore_of: Option<Timestamp>,
     /// How many missing files the plan accepts.
     pub accepted: Option<&'a Acceptance>,
 }
@@ -32,11 +34,12 @@ impl Stage for Files<'_> {
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
-        let Files { room, snapshot, accepted } = self;
+        let Files { room, snapshot, filestore_of, accepted } = self;
         unforce(room).await?;
         let mut found = Integrity::default();
         let mut session = room.connect(&room.database).await?;
-        blobs::look(&mut session, &room.filestore(&room.database), &snapshot.missing, &mut found).await?;
+        let (filestore, missing) = (room.filestore(&room.database), &snapshot.missing);
+        blobs::look(&mut session, &filestore, missing, filestore_of, &mut found).await?;
         let size = "SELECT pg_database_size(current_database())";
         let size: i64 = column(&session.row("read the size of the restored database", size).await?, 0)?;
         found.database_bytes = size.max(0).cast_unsigned();
@@ -74,6 +77,14 @@ fn findings(
     }
     if found.elsewhere > 0 {
         let what = format!("{} files are in an object store, which is not backed up", found.elsewhere);
+        all.push(Finding::new(FILES, State::NotRun, what));
+    }
+    if found.later > 0 {
+        let what = format!(
+            "{} files were written after the backup of the filestore: the restore of a whole instance does not bring them, that of \
+             the tenant may",
+            found.later
+        );
         all.push(Finding::new(FILES, State::NotRun, what));
     }
     if snapshot.replayed_to.is_none() && snapshot.filestore.is_none() {

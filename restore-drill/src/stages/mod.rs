@@ -66,7 +66,7 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     }
     drill.stage(neutralized::Neutralized { room }).await;
     let accepted = setup.plan.accepted.iter().find(|known| known.check == files::FILES);
-    drill.stage(files::Files { room, snapshot: &chosen.snapshot, accepted }).await;
+    drill.stage(files::Files { room, snapshot: &chosen.snapshot, filestore_of: None, accepted }).await;
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();

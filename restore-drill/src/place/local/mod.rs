@@ -20,6 +20,7 @@ use crate::{say, vault};
 pub(crate) mod account;
 pub mod instance;
 mod network;
+mod orphans;
 pub mod server;
 pub mod sweep;
 

@@ -10,6 +10,7 @@ use lifeboat::postgres::server_stop;
 use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
 
 use super::account::Account;
+use super::orphans;
 use super::server::{KEEP, LOCK};
 
 /// Largest command line that is looked at.
@@ -52,6 +53,9 @@ async fn sweep_one(dir: &Path) -> Option<Result<()>> {
         Err(e) => Some(Err(e)),
         Ok(None) => None,
         Ok(Some(_held)) => {
+            if let Err(e) = orphans::end(dir) {
+                return Some(Err(e));
+            }
             let stopped = server_stop::stop_now(&dir.join("pg")).await;
             end_commands(dir);
             Some(stopped.and_then(|()| disk::remove_tree(dir)))

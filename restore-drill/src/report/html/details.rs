@@ -5,13 +5,16 @@ use std::fmt::Write;
 use lifeboat::error::shown::markup;
 use lifeboat::names::{bytes_text, counted};
 
-use super::pictures::bar;
+use super::pictures::{bar, class as verdict_class};
 use super::state;
 use crate::catalogue::check::Severity;
 use crate::catalogue::run::{Outcome, Status};
 use crate::report::Report;
 use crate::report::finding::State;
 use crate::report::verdict::span;
+
+/// The place in the list of checks that passed or did not run: in the drill of an instance, they are not listed.
+const LISTED: u8 = 4;
 
 /// The class that colours a state.
 pub fn class(state: State) -> &'static str {
@@ -92,6 +95,32 @@ pub fn findings(out: &mut String, report: &Report) {
     );
 }
 
+/// The tenants of a whole instance, the worst first.
+pub fn tenants(out: &mut String, report: &Report) {
+    if report.tenants.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>Tenants</h2>\n<table><thead><tr><th>Tenant</th><th>Result</th><th class=\"n\">Hard checks</th><th class=\"n\">Files</th>\
+         <th>Since the dump before</th></tr></thead><tbody>\n",
+    );
+    for part in &report.tenants {
+        let row = part.row();
+        let _ = writeln!(
+            out,
+            "<tr><td><strong>{}</strong></td><td>{} <span class=\"soft\">{}</span></td><td class=\"n\" data-l=\"hard checks\">{}</td>\
+             <td class=\"n\" data-l=\"files\">{}</td><td data-l=\"since the dump before\">{}</td></tr>",
+            markup(part.tenant.as_str()),
+            state(verdict_class(part.verdict), row.word),
+            markup(row.first),
+            row.hard,
+            row.files,
+            row.before
+        );
+    }
+    out.push_str("</tbody></table>\n");
+}
+
 pub fn counts(out: &mut String, report: &Report) {
     if report.baseline.is_none() && report.integrity.is_none() {
         return;
@@ -130,6 +159,14 @@ pub fn counts(out: &mut String, report: &Report) {
             None => differs(found.index_problems, "problem"),
         };
         row("tables and indexes below SQL (amcheck)", "", &checked, &amcheck);
+        if let (Some(pages), Some(bad)) = (found.pages, found.bad_pages) {
+            row(
+                "checksums of pages",
+                &pages.to_string(),
+                &(pages - bad.min(pages)).to_string(),
+                &differs(bad, "wrong page"),
+            );
+        }
     }
     out.push_str("</tbody></table>\n");
     let differences = report.baseline.iter().flat_map(|baseline| &baseline.differences);
@@ -164,7 +201,7 @@ fn ended(outcome: &Outcome) -> (&'static str, String, u8) {
 
 pub fn checks(out: &mut String, report: &Report) {
     out.push_str("<h2>Business checks</h2>\n");
-    if report.checks.is_empty() {
+    if report.all_checks().next().is_none() {
         out.push_str("<p>None was run.</p>\n");
         return;
     }
@@ -175,20 +212,24 @@ pub fn checks(out: &mut String, report: &Report) {
          hard rule; it may break others, which are noted and fail no drill.</p>",
         hard.passed, hard.all, hard.failed, hard.accepted, hard.skipped, hard.error
     );
-    let mut all: Vec<&Outcome> = report.checks.iter().collect();
-    all.sort_by_key(|outcome| (ended(outcome).2, outcome.severity));
-    for outcome in all {
-        check(out, outcome);
+    // Of many tenants, only what a person should read is listed; report.json has the rest.
+    let listed = |outcome: &Outcome| report.tenants.is_empty() || ended(outcome).2 < LISTED;
+    let mut all: Vec<(String, &Outcome)> =
+        report.all_checks().filter(|(_, outcome)| listed(outcome)).collect();
+    all.sort_by_key(|(_, outcome)| (ended(outcome).2, outcome.severity));
+    for (of, outcome) in all {
+        check(out, &of, outcome);
     }
 }
 
-fn check(out: &mut String, outcome: &Outcome) {
+fn check(out: &mut String, of: &str, outcome: &Outcome) {
     let (class, word, place) = ended(outcome);
     let open = if place < 2 && outcome.severity == Severity::Hard { " open" } else { "" };
     let _ = write!(
         out,
-        "<details{open}><summary>{}<strong>{}</strong> {} <span class=\"soft\">{}</span></summary><div><p>{}</p><dl>",
+        "<details{open}><summary>{}<strong>{}{}</strong> {} <span class=\"soft\">{}</span></summary><div><p>{}</p><dl>",
         state(class, &word),
+        markup(of),
         markup(&outcome.id),
         markup(&outcome.title),
         outcome.severity,
@@ -220,12 +261,12 @@ fn check(out: &mut String, outcome: &Outcome) {
 pub fn not_exercised(out: &mut String, report: &Report) {
     let open = |state| matches!(state, State::NotRun | State::Unknown);
     let parts: Vec<_> = report.findings.iter().filter(|finding| open(finding.state)).collect();
-    let skipped = report.checks.iter().filter(|outcome| outcome.status == Status::Skipped).count();
+    let skipped = report.all_checks().filter(|(_, outcome)| outcome.status == Status::Skipped).count();
     let _ = write!(out, "<h2>Not exercised</h2>\n<p>{} were exercised.</p>\n", report.coverage.text());
     if !parts.is_empty() {
         out.push_str("<table><thead><tr><th>What</th><th>Why</th></tr></thead><tbody>\n");
         for finding in parts {
-            let (part, why) = (markup(&finding.part), markup(&finding.what));
+            let (part, why) = (markup(&finding.about()), markup(&finding.what));
             let _ = writeln!(out, "<tr><td class=\"w\">{part}</td><td>{why}</td></tr>");
         }
         out.push_str("</tbody></table>\n");

@@ -38,7 +38,10 @@ pub fn page(out: &mut String, report: &Report) {
     measure(out, "RTO", "time until the data was back and checked", (report.rto, proven));
     restored(out, report);
     history(out, report);
-    others(out, report);
+    match report.tenants.is_empty() {
+        true => others(out, report),
+        false => tenants(out, report),
+    }
     out.push_str("</div>\n");
 }
 
@@ -104,13 +107,17 @@ fn restored(out: &mut String, report: &Report) {
                 .integrity
                 .as_ref()
                 .map_or(snapshot.database_bytes, |found| found.database_bytes.max(snapshot.database_bytes));
+            let odoo = match &snapshot.tenant {
+                Some(_) => format!("Odoo {}, ", markup(odoo)),
+                None => String::new(),
+            };
+            let databases = if snapshot.tenant.is_some() { "database" } else { "the tenants' databases" };
             let _ = write!(
                 out,
-                "<p>The state of <strong>{}</strong></p><p class=\"small soft\">Snapshot {}, {chosen}. Odoo {}, \
-                 PostgreSQL {}, database of {}{}.</p>",
+                "<p>The state of <strong>{}</strong></p><p class=\"small soft\">Snapshot {}, {chosen}. {odoo}\
+                 PostgreSQL {}, {databases} of {}{}.</p>",
                 clock::text(snapshot.point),
                 snapshot.id,
-                markup(odoo),
                 snapshot.postgres_major,
                 bytes_text(size),
                 report.integrity.as_ref().map_or_else(String::new, |found| format!(
@@ -128,14 +135,32 @@ fn history(out: &mut String, report: &Report) {
     let passed = report.history.iter().filter(|past| past.verdict == Verdict::Passed).count()
         + usize::from(report.verdict == Verdict::Passed);
     let all = report.history.len() + 1;
+    let kind = if report.tenant.is_some() { "tenant" } else { "instance as a whole" };
     let objective = report.rto.objective_ms.map_or("", |_| "; the dashed line is the objective");
     let _ = writeln!(
         out,
-        "<div class=\"card\"><h3>Last drills of this tenant <span class=\"soft\">time to recover{objective}</span></h3>{}\
+        "<div class=\"card\"><h3>Last drills of this {kind} <span class=\"soft\">time to recover{objective}</span></h3>{}\
          <p class=\"small\">{passed} of {} passed.</p></div>",
         trend(report),
         counted(all, "drill")
     );
+}
+
+/// The tenants of the drilled instance.
+fn tenants(out: &mut String, report: &Report) {
+    let bad: Vec<_> = report.tenants.iter().filter(|part| part.verdict != Verdict::Passed).collect();
+    let passed = report.tenants.len() - bad.len();
+    let all = counted(report.tenants.len(), "tenant");
+    let _ = write!(out, "<div class=\"card wide\"><h3>Tenants</h3><p>{passed} of {all} passed.</p>");
+    if !bad.is_empty() {
+        out.push_str("<p>The worst:</p><ul>");
+        for part in bad.iter().take(OTHERS_MAX) {
+            let (name, word) = (markup(part.tenant.as_str()), part.verdict.words());
+            let _ = write!(out, "<li>{name}: {}</li>", state(class(part.verdict), word));
+        }
+        out.push_str("</ul>");
+    }
+    out.push_str("</div>\n");
 }
 
 fn others(out: &mut String, report: &Report) {

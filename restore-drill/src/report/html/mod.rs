@@ -31,6 +31,7 @@ pub fn page(report: &Report) -> String {
     );
     first::page(&mut out, report);
     out += "<div class=\"details\">\n";
+    details::tenants(&mut out, report);
     details::stages(&mut out, report);
     details::findings(&mut out, report);
     details::counts(&mut out, report);

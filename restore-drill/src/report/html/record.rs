@@ -9,8 +9,10 @@ use crate::report::Report;
 use crate::report::controls::evidence;
 
 pub fn controls(out: &mut String, report: &Report) {
-    out.push_str(
-        "<h2>Controls</h2>\n<p class=\"small soft\">This drill is evidence that a recovery was tested on one tenant, also if \
+    let what = if report.tenant.is_some() { "one tenant" } else { "a whole instance" };
+    let _ = write!(
+        out,
+        "<h2>Controls</h2>\n<p class=\"small soft\">This drill is evidence that a recovery was tested on {what}, also if \
          the test failed. It is one part of what a control asks for; the auditor says whether it is enough.</p>\n\
          <table><thead><tr><th>Control</th><th>Asks that</th><th>This drill</th><th>Not shown by a drill</th></tr></thead><tbody>\n",
     );
@@ -53,7 +55,7 @@ pub fn record(out: &mut String, report: &Report) {
         Some(previous) => {
             row("Report before this", &format!("{}, SHA-256 {}", previous.drill, previous.sha256))
         }
-        None => row("Report before this", "none of this tenant is stored and signed"),
+        None => row("Report before this", "none of this kind is stored and signed"),
     }
     if let Some(dir) = &report.kept {
         row("Restored data", &format!("kept in {dir}"));

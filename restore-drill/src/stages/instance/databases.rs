@@ -55,7 +55,7 @@ impl Stage for Databases<'_> {
                 room: Room { database: name, owner, ..room.clone() },
                 setup: Setup { tenant: Some(tenant.clone()), ..setup.clone() },
                 chosen: Chosen { older, whole: None, ..chosen.clone() },
-                filestore: filestore.map(|(id, _)| id),
+                filestore,
                 name: tenant,
             });
         }
@@ -115,19 +115,34 @@ async fn is_odoo(room: &Room, database: &str) -> Result<bool> {
     column(&row, 0)
 }
 
-/// The role that checks a tenant: it has the rights of those who own its tables, and no others. So code of
-/// one tenant, which runs in the checks, acts on no other tenant. Policies hide no rows from it.
+/// The role that checks a tenant, whose code runs in the checks. It may read and write the tenant's tables,
+/// and has the rights of those who own them, if these are no superusers. So that code acts on no other
+/// tenant. Policies hide no rows from it.
 async fn make_owner(room: &Room, database: &str) -> Result<String> {
     let what = "create the role that checks a tenant";
     let role = format!("restore_drill_{}", random_hex(8));
     let mut session = room.connect_superuser(database).await?;
     session.execute(what, format!("CREATE ROLE {role} LOGIN BYPASSRLS")).await?;
-    let owners = "SELECT DISTINCT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class c \
-                  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                  WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+    let own = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+    let owners = format!(
+        "SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_roles r ON r.oid = c.relowner \
+         WHERE NOT r.rolsuper AND {own}"
+    );
     for row in session.rows(what, owners).await? {
         let owner: String = column(&row, 0)?;
         session.execute(what, format!("GRANT {} TO {role}", ident(&owner))).await?;
+    }
+    for row in session
+        .rows(what, format!("SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE {own}"))
+        .await?
+    {
+        let schema = ident(&column::<String>(&row, 0)?);
+        let sql = format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO {role}; \
+             GRANT ALL ON ALL SEQUENCES IN SCHEMA {schema} TO {role}"
+        );
+        session.execute(what, sql).await?;
     }
     session.close().await;
     Ok(role)

@@ -1,6 +1,6 @@
 //! Runs the stage of a tenant's drill for every tenant of an instance: one stage, with the findings of each.
 
-use lifeboat::clock;
+use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Kind, Result};
 use lifeboat::names::{SnapshotId, TenantName, counted};
 
@@ -23,8 +23,8 @@ pub struct Tenant {
     pub setup: Setup,
     /// The restored state, and its dump before.
     pub chosen: Chosen,
-    /// The backup of its filestore.
-    pub filestore: Option<SnapshotId>,
+    /// The backup of its filestore, and its moment.
+    pub filestore: Option<(SnapshotId, Timestamp)>,
 }
 
 impl Tenant {

@@ -29,7 +29,7 @@ impl Stage for Filestores<'_> {
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
         let Filestores { tenant, cancel } = self;
-        let Some(snapshot) = &tenant.filestore else {
+        let Some((snapshot, _)) = &tenant.filestore else {
             report.findings.push(Finding::new(FILES, State::NotRun, "no backup of its filestore is stored"));
             return Ok(((), "no backup is stored".to_owned()));
         };

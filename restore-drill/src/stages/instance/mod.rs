@@ -88,7 +88,12 @@ pub async fn inside(drill: &mut Drill<'_>, site: &mut Site, chosen: &Chosen) {
     let known = accepted(files::FILES);
     let stages = tenants
         .iter()
-        .map(|tenant| files::Files { room: &tenant.room, snapshot: &tenant.chosen.snapshot, accepted: known })
+        .map(|tenant| files::Files {
+            room: &tenant.room,
+            snapshot: &tenant.chosen.snapshot,
+            filestore_of: tenant.filestore.as_ref().map(|(_, moment)| *moment),
+            accepted: known,
+        })
         .collect();
     drill.stage(Each { tenants, own, stages }).await;
     let stages = tenants.iter().map(|tenant| others::Sorted { tenant, sorted: &sorted }).collect();

@@ -88,9 +88,9 @@ impl Stage for Others<'_> {
             all.add(&found, database);
         }
         let what = format!(
-            "{} and {} of {}: {} problems",
+            "{} and {} indexes of {}: {} problems",
             counted(all.tables, "table"),
-            counted(all.indexes, "index"),
+            all.indexes,
             counted(self.databases.len(), "other database"),
             all.index_problems
         );
