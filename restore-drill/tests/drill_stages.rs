@@ -79,7 +79,7 @@ fn case(hook: &str, after: &str, more: &str) -> Case {
     let plan = plan::file::load(&dir.path().join("plan.toml")).unwrap();
     let setup = Setup {
         plan,
-        tenant: "shop".parse().unwrap(),
+        tenant: Some("shop".parse().unwrap()),
         identities: Vec::new(),
         counters: None,
         catalogue: catalogue::load(None).unwrap(),
@@ -93,7 +93,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
     let snapshot = Snapshot {
         instance: "production".parse().unwrap(),
         id,
-        tenant: "shop".parse().unwrap(),
+        tenant: Some("shop".parse().unwrap()),
         release: Some("2026.11.20".parse().unwrap()),
         point,
         ended: point,
@@ -107,7 +107,7 @@ async fn snapshot(point: Timestamp) -> Chosen {
         replayed_to: None,
     };
     let age = clock::now().duration_since(point).try_into().unwrap_or_default();
-    Chosen { snapshot, older: Vec::new(), seed: None, age: Some(age), worst: None, skipped: Vec::new() }
+    Chosen { age: Some(age), ..Chosen::of(snapshot) }
 }
 
 async fn drilled(case: &Case, age: Duration) -> Report {

@@ -66,7 +66,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
     let plan = plan::file::load(&dir.path().join("plan.toml")).unwrap();
     let setup = Setup {
         plan,
-        tenant: "shop".parse().unwrap(),
+        tenant: Some("shop".parse().unwrap()),
         identities: Vec::new(),
         counters: None,
         catalogue: catalogue::load(None).unwrap(),
@@ -76,7 +76,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
     let snapshot = Snapshot {
         instance: "production".parse().unwrap(),
         id: SnapshotId::new(point, "dump"),
-        tenant: "shop".parse().unwrap(),
+        tenant: Some("shop".parse().unwrap()),
         release: None,
         point,
         ended: point,
@@ -89,9 +89,7 @@ async fn drilled(restore: &str, odoo: &str) -> Report {
         missing: Vec::new(),
         replayed_to: None,
     };
-    let chosen = async {
-        Ok(Chosen { snapshot, older: Vec::new(), seed: None, age: None, worst: None, skipped: Vec::new() })
-    };
+    let chosen = async { Ok(Chosen::of(snapshot)) };
     let report = drill::run(&setup, &Local, chosen, &CancellationToken::new()).await;
     assert_eq!(disk::read_dir(&scratch).unwrap().unwrap().len(), 0, "the room is removed");
     report

@@ -103,7 +103,7 @@ async fn drills_are_listed_shown_compared_and_exported() {
     let host = Host::new().await;
     let passed = host.store(sample::passed(), 1, Some(&host.key)).await;
     let mut other = sample::could_not_run();
-    other.tenant = "retail_south".parse().unwrap();
+    other.tenant = Some("retail_south".parse().unwrap());
     let other = host.store(other, 2, Some(&host.key)).await;
     let failed = host.store(sample::failed(), 3, Some(&host.key)).await;
 

@@ -84,7 +84,7 @@ pub async fn old(
     }
     for (whose, name, mut one) in candidates.into_iter().rev() {
         // The newest one of a tenant without a newer report.
-        let is_newest = whose.iter().fold(false, |newest, whose| lacks.remove(whose) || newest);
+        let is_newest = whose.iter().filter(|whose| lacks.remove(whose)).count() > 0;
         if is_newest || named.contains(name.as_str()) {
             continue;
         }

@@ -24,7 +24,7 @@ const PLAN: &str = "\
 Plan, a TOML file (paths are relative to it):
   # the configuration of this restore host, with the identity
   config = \"/etc/lifeboat/restore.toml\"
-  tenant = \"shop\"        # or: tenants = [\"shop\", \"retail_*\"]
+  tenant = \"shop\"     # or tenants = [\"shop\", \"retail_*\"], or instance = true
   sample = 3             # optional; drills only 3 of them: those whose last
                          # drill is the oldest, or that had none
   parallel = 2           # drills at a time: 1 or 2 [default: 2]
@@ -47,7 +47,7 @@ Plan, a TOML file (paths are relative to it):
   timeout = \"5m\"         # of one check
   # optional, one for each check: known violations that do not fail the drill
   [[accept]]
-  check = \"ACC01\"        # a hard check; or \"files\", \"backup before\"
+  check = \"ACC01\"        # a hard check; or \"files\", \"backup before\", \"tenants\"
   max = 3                # more violations fail the drill
   reason = \"three invoices of 2019\"   # is part of the report
   until = \"2027-01-31\"   # after that day, UTC, they fail the drill again
@@ -102,8 +102,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the drill of a plan
     ///
-    /// Restores a dump or a point in time with `lifeboat restore`, neutralized, into a private PostgreSQL
-    /// without network. Compares the copy with the baseline and with earlier dumps, checks every file,
+    /// Restores a dump, a point in time or a whole instance with `lifeboat restore`, neutralized, into a
+    /// private PostgreSQL without network. Compares the copy with the baseline and with earlier dumps, checks every file,
     /// table and index, and runs the business checks. With `[odoo]` in the plan, starts Odoo on the copy and
     /// makes test orders, invoices and payments. Then removes the copy, and stores the report in the
     /// repository, in instances/<instance>/drills/<id>/.

@@ -38,7 +38,7 @@ impl Past {
 }
 
 /// What lists call a drill of a whole instance: no tenant has such a name.
-pub const WHOLE: &str = "(whole instance)";
+pub const WHOLE: &str = "(instance)";
 
 /// The report before this one: so none of them can be taken away, or exchanged, unnoticed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

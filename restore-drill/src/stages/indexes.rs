@@ -23,6 +23,7 @@ impl Stage for Indexes<'_> {
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
         let mut found = report.integrity.take().unwrap_or_default();
+        let already = found.examples.len();
         let looked = amcheck::look(self.room, &self.room.database, &mut found).await;
         let (finding, note) = match (&found.amcheck_skipped, found.index_problems) {
             (Some(why), _) => (Finding::new(INDEXES, State::NotRun, why), format!("not checked: {why}")),
@@ -35,7 +36,11 @@ impl Stage for Indexes<'_> {
                 )
             }
             (None, problems) => {
-                let what = format!("{problems} problems in tables and indexes (amcheck)");
+                let first = found
+                    .examples
+                    .get(already)
+                    .map_or_else(String::new, |first| format!("; the first: {first}"));
+                let what = format!("{problems} problems in tables and indexes (amcheck){first}");
                 (Finding::new(INDEXES, State::Failed, &what), what)
             }
         };

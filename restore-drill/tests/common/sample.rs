@@ -84,7 +84,7 @@ fn stage(name: &str, state: State, ms: u64, note: &str) -> StageRecord {
 fn past(tenant: &str, days: u64, verdict: Verdict, rto: Option<u64>) -> Past {
     Past {
         drill: format!("20261101T040000Z-drill-{days:08x}"),
-        tenant: tenant.parse().unwrap(),
+        tenant: Some(tenant.parse().unwrap()),
         ended: earlier(begun(), Duration::from_secs(days * 86_400)),
         verdict,
         rpo: measure(Some(120 * MIN), 1_440 * MIN),
@@ -132,7 +132,7 @@ pub fn passed() -> Report {
         snapshot: Some(Snapshot {
             instance: "production".parse().unwrap(),
             id: id.clone(),
-            tenant: "retail_north".parse().unwrap(),
+            tenant: Some("retail_north".parse().unwrap()),
             release: None,
             point: "2026-11-30T01:58:12Z".parse().unwrap(),
             ended: "2026-11-30T02:04:40Z".parse().unwrap(),
@@ -181,7 +181,7 @@ pub fn passed() -> Report {
         checks: checks(),
         ..Report::new(
             &plan,
-            &"retail_north".parse().unwrap(),
+            Some(&"retail_north".parse().unwrap()),
             "20261130T040000Z-drill-0a1b2c3d".into(),
             begun(),
         )
@@ -268,6 +268,6 @@ pub fn hostile() -> Report {
     report.integrity.as_mut().unwrap().amcheck_skipped = Some(text.into());
     report.baseline.as_mut().unwrap().differences = vec![text.into()];
     report.snapshot.as_mut().unwrap().odoo_version = Some(text.into());
-    report.tenant = "\"><script>alert(1)</script".parse().unwrap_or_else(|_| report.tenant.clone());
+    report.tenant = "\"><script>alert(1)</script".parse().ok().or_else(|| report.tenant.clone());
     report
 }
