@@ -18,10 +18,11 @@ use crate::stages;
 use crate::{say, vault};
 
 pub(crate) mod account;
-pub mod instance;
+mod instance;
 mod network;
 mod orphans;
 pub mod server;
+pub mod site;
 pub mod sweep;
 
 use server::Scratch;

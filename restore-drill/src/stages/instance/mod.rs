@@ -5,7 +5,7 @@
 //! one first, and starts no Odoo on any.
 
 use crate::drill::stage::{Drill, PROVISION, Stage, TEAR_DOWN};
-use crate::place::local::instance::Site;
+use crate::place::local::site::Site;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 use crate::setup::Chosen;

@@ -12,7 +12,7 @@ use lifeboat::postgres::session::column;
 
 use crate::drill::stage::{Stage, Stop};
 use crate::place::Room;
-use crate::place::local::instance::Site;
+use crate::place::local::site::Site;
 use crate::process;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};

@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::drill::stage::{Stage, Stop};
-use crate::place::local::instance::Site;
+use crate::place::local::site::Site;
 use crate::report::Report;
 use crate::report::finding::{Finding, State};
 use crate::setup::{Setup, Whole};
