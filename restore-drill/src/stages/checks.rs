@@ -100,6 +100,10 @@ const OF_EVERY_TABLE: [&str; 2] = ["ATT05", "REF04"];
 /// What base checks find on the copy is what they find on the source, if what they read is the same: a
 /// difference would have failed the restore. Others are named.
 fn base(checks: &[Check], outcomes: &[Outcome], is_dump: bool, inputs: &BTreeSet<String>) -> Finding {
+    if !is_dump {
+        let what = "nothing is recorded of the source at this moment: they are only reported";
+        return Finding::new(BASE, State::NotRun, what);
+    }
     let ran = outcomes
         .iter()
         .filter(|one| one.severity == Severity::Base && matches!(one.status, Status::Passed | Status::Noted));
@@ -110,10 +114,9 @@ fn base(checks: &[Check], outcomes: &[Outcome], is_dump: bool, inputs: &BTreeSet
     let (same, other): (Vec<&Outcome>, Vec<&Outcome>) = ran.partition(is_same);
     let names = |all: &[&Outcome]| all.iter().map(|one| one.id.as_str()).collect::<Vec<_>>().join(", ");
     if same.is_empty() {
-        let why = match (is_dump, inputs.is_empty()) {
-            (false, _) => "nothing is recorded of the source at this moment",
-            (true, true) => "an older program made this dump, and did not record what these checks read",
-            (true, false) => "none that could be compared ran",
+        let why = match inputs.is_empty() {
+            true => "an older program made this dump, and did not record what these checks read",
+            false => "none that could be compared ran",
         };
         return Finding::new(BASE, State::NotRun, format!("{why}: they are only reported"));
     }
@@ -199,8 +202,10 @@ mod tests {
         assert_eq!(done.state, State::Done);
         assert!(done.what.contains("both have 2 violations; not compared"), "{}", done.what);
         assert!(done.what.ends_with("ATT05, SAL12"), "{}", done.what);
-        for (is_dump, why) in [(true, "older program"), (false, "at this moment")] {
-            let open = base(&checks, &all, is_dump, &BTreeSet::new());
+        for (is_dump, recorded, why) in
+            [(true, BTreeSet::new(), "older program"), (false, recorded, "at this moment")]
+        {
+            let open = base(&checks, &all, is_dump, &recorded);
             assert!(open.state == State::NotRun && open.what.contains(why), "{}", open.what);
         }
     }

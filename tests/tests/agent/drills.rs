@@ -50,7 +50,7 @@ fn the_newest_drill_of_each_tenant_and_an_overdue_class_are_on_the_page() {
     let classes = "\n[class.gold]\ntenants = [\"shop\"]\ndrill_every = \"7d\"\n";
     std::fs::write(site.config(), config + classes).unwrap();
     site.back_up(&[]);
-    site.drill("shop", "[objective]\nrto = \"1ms\"").limit(Duration::from_secs(240)).run().exits(3);
+    site.drill("shop", "[objective]\nrto = \"1s\"").limit(Duration::from_secs(240)).run().exits(3);
     let agent = site.run(&["agent"]).limit(Duration::from_secs(300)).spawn();
     let page = until_told(
         &address,
