@@ -51,6 +51,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod drill;
 pub mod history;
+pub mod inside;
 pub mod odoo;
 pub mod place;
 pub mod plan;

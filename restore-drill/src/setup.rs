@@ -86,7 +86,7 @@ pub struct OfTenant {
 }
 
 /// A dump of a state before the one that is drilled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OlderDump {
     /// Its name.
     pub id: SnapshotId,

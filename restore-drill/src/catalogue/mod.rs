@@ -38,15 +38,18 @@ pub struct Catalogue {
 /// [`Kind::Config`] with file and line if a check is invalid or its ID is already used; errors of the file
 /// system on `extra_dir`.
 pub fn load(extra_dir: Option<&Path>) -> Result<Catalogue> {
+    with(extra_dir.map(extra_files).transpose()?.unwrap_or_default())
+}
+
+/// The built-in catalogue and these files: the end of each path is `prelude.sql` or `<area>/<file>`.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn with(extra: Vec<(String, String)>) -> Result<Catalogue> {
     let mut found = BTreeMap::new();
     let mut preludes = Vec::new();
-    for (path, text) in embedded_files()? {
+    for (path, text) in embedded_files()?.into_iter().chain(extra) {
         add(&mut found, &mut preludes, &path, &text)?;
-    }
-    if let Some(dir) = extra_dir {
-        for (path, text) in extra_files(dir)? {
-            add(&mut found, &mut preludes, &path, &text)?;
-        }
     }
     let mut checks: Vec<Check> = found.into_values().map(|(_, check)| check).collect();
     checks.sort_by(|a, b| (&a.area, &a.id).cmp(&(&b.area, &b.id)));
@@ -95,8 +98,11 @@ fn embedded_files() -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
-/// The SQL files of a customer's directory: `prelude.sql` and `<area>/<ID>.sql`.
-fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
+/// The SQL files of a customer's directory: `prelude.sql` and `<area>/<ID>.sql`; each with its path.
+///
+/// # Errors
+/// `Config` for a file in no area; errors of the file system.
+pub fn extra_files(dir: &Path) -> Result<Vec<(String, String)>> {
     let list = |dir: &Path| {
         disk::read_dir(dir)?.ok_or_else(|| {
             Error::new(Kind::Config, format!("the directory of checks {} does not exist", dir.display()))

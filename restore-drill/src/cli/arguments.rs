@@ -8,6 +8,7 @@ use lifeboat::names::{Lsn, SnapshotId, TenantName};
 use lifeboat::program::version::{VERSION, long as version_text};
 
 use super::{completions, reports};
+use crate::place::kube::objects::Part;
 use crate::plan::target::Moment;
 
 const EXIT_CODES: &str = "\
@@ -115,6 +116,12 @@ pub(crate) enum Command {
     /// everything. Stores no report: prints the result as JSON, for the evidence of the checkpoint.
     #[command(after_long_help = format!("{EXIT_CODES}\n\n{REHEARSE}"))]
     Rehearse(Rehearse),
+    /// A part of a drill, in a pod that `run` started
+    #[command(hide = true)]
+    Inside {
+        /// Which part
+        part: Part,
+    },
     /// List the drills whose reports are stored, the newest first
     ///
     /// A report counts if a trusted key signed it. One that nobody signed is marked; one that is damaged, or

@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::check::{Check, Severity};
 use crate::catalogue::{self, Catalogue};
+use crate::inside;
+use crate::place::kube::objects::Part;
 use crate::plan::Plan;
 use crate::plan::accept::Acceptance;
 use crate::rehearse::{self, Rehearsal};
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Compare(arguments) => read(reports::compared(arguments)),
         Command::Report(arguments) => read(reports::export(arguments)),
         Command::Rehearse(arguments) => rehearse(arguments),
+        Command::Inside { part } => inside(part),
         Command::Run(arguments) => run::run(arguments),
     };
     match code {
@@ -141,6 +144,18 @@ fn rehearse(arguments: Rehearse) -> Result<u8, (Error, u8)> {
         Ok(verdict.exit_code())
     };
     block_on(rehearsed).map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
+}
+
+/// A part of a drill in a pod. A drill that fails is no pod that fails: the report tells.
+fn inside(part: Part) -> Result<u8, (Error, u8)> {
+    let done = async {
+        let cancel = on_signals()?;
+        let order = inside::read_order()?;
+        let setup = inside::setup(&order, lifeboat_program(None)?)?;
+        answer(&inside::run(part, &order, &setup, &cancel).await?)?;
+        Ok(0)
+    };
+    block_on(done).map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

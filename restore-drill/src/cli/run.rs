@@ -1,6 +1,6 @@
 //! `restore-drill run`: one drill, or those of several tenants.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::Run;
 use super::{USAGE, all_acceptable, answer, block_on, lifeboat_program, on_signals};
+use crate::place::Place;
+use crate::place::kube::Kube;
 use crate::place::local::Local;
 use crate::plan::target::{Goal, draw};
 use crate::plan::{self, Plan};
@@ -32,6 +34,10 @@ pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     let wrong = |e| (e, USAGE);
     let mut plan = plan::file::load(&arguments.plan).map_err(wrong)?;
     plan.keep |= arguments.keep;
+    if plan.keep && plan.kubernetes.is_some() {
+        let what = "--keep keeps a copy on this machine; with [kubernetes] in the plan there is none here";
+        return Err(wrong(Error::new(Kind::Usage, what).effect("no drill was run")));
+    }
     plan.seed = arguments.seed.or(plan.seed);
     if let Some(id) = arguments.snapshot {
         plan.goal = Goal::Dump(id);
@@ -54,7 +60,10 @@ pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     }
     let catalogue = catalogue::load(plan.checks_extra_dir.as_deref()).map_err(wrong)?;
     all_acceptable(&plan, &catalogue).map_err(wrong)?;
-    let program = lifeboat_program(plan.lifeboat.as_deref()).map_err(wrong)?;
+    let program = match plan.kubernetes {
+        Some(_) => PathBuf::new(), // the image has its own
+        None => lifeboat_program(plan.lifeboat.as_deref()).map_err(wrong)?,
+    };
     let setup = |tenant| Setup {
         plan: plan.clone(),
         tenant,
@@ -75,6 +84,14 @@ pub(super) fn run(arguments: Run) -> Result<u8, (Error, u8)> {
     done.map(Verdict::exit_code).map_err(|e| (e, Verdict::CouldNotRun.exit_code()))
 }
 
+/// Where the drills of a plan run.
+fn place(plan: &Plan) -> Box<dyn Place> {
+    match &plan.kubernetes {
+        Some(kube) => Box::new(Kube(kube.clone())),
+        None => Box::new(Local),
+    }
+}
+
 async fn one(
     setup: &Setup,
     report_dir: Option<&Path>,
@@ -89,7 +106,7 @@ async fn one(
         opened.choose_for(&inventory, setup).await
     };
     let chosen: futures::future::BoxFuture<'_, Result<Chosen>> = Box::pin(chosen);
-    let mut report = drill::run(setup, &Local, chosen, cancel).await;
+    let mut report = drill::run(setup, place(&setup.plan).as_ref(), chosen, cancel).await;
     let vault = vault.as_ref();
     if let Some(vault) = vault {
         history::complete(&mut report, vault).await;
@@ -135,7 +152,7 @@ async fn several(
                 let inventory = fresh(vault, plan, looked).await?;
                 vault.choose_for(&inventory, &setup).await
             });
-            let mut report = drill::run(&setup, &Local, chosen, cancel).await;
+            let mut report = drill::run(&setup, place(&setup.plan).as_ref(), chosen, cancel).await;
             history::complete(&mut report, vault).await;
             let files = Files::of(&mut report, Some(vault.repository()), vault.key())?;
             let stored = store(&report.drill, &files, Some(vault), report_dir).await;

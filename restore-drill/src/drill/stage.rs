@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use lifeboat::clock;
+use lifeboat::clock::{self, Timestamp};
 use lifeboat::error::{Error, Kind, Result};
 use lifeboat::names::random_hex;
+use lifeboat::odoo::neutralize::Unknowns;
 use tokio_util::sync::CancellationToken;
 
 use crate::report::finding::{Coverage, Finding, State, one_line};
@@ -69,6 +70,11 @@ impl<'a> Drill<'a> {
     pub fn begin(setup: &'a Setup, cancel: &'a CancellationToken) -> Drill<'a> {
         let begun = clock::now();
         let id = format!("{}-drill-{}", begun.strftime("%Y%m%dT%H%M%SZ"), random_hex(4));
+        Drill::named(setup, cancel, begun, id)
+    }
+
+    /// A part of one that began elsewhere under this name.
+    pub fn named(setup: &'a Setup, cancel: &'a CancellationToken, begun: Timestamp, id: String) -> Drill<'a> {
         let what =
             setup.tenant.as_ref().map_or("the whole instance".to_owned(), |name| format!("tenant {name}"));
         say::line(&format!("drill {id}: {what}"));
@@ -128,6 +134,41 @@ impl<'a> Drill<'a> {
         }
     }
 
+    /// The same, where the stages until the one with this name ran elsewhere: their times are added.
+    pub fn recovered_after(&mut self, last: &str) {
+        let stages = &self.report.stages;
+        let end = stages.iter().position(|stage| stage.name == last).map_or(stages.len(), |at| at + 1);
+        let counted = stages[..end].iter().filter(|stage| stage.in_rto);
+        self.report.rto.measured_ms = Some(counted.map(|stage| stage.ms).sum());
+    }
+
+    /// Takes over the stages and findings of a part that ran elsewhere, while the last stage waited for it:
+    /// their time is no longer counted as that one's.
+    pub fn adopt(&mut self, part: Report) {
+        let inside: u64 = part.stages.iter().map(|stage| stage.ms).sum();
+        if let Some(waited) = self.report.stages.last_mut() {
+            waited.ms = waited.ms.saturating_sub(inside);
+        }
+        for stage in part.stages {
+            self.say_stage(&stage);
+            self.report.stages.push(stage);
+        }
+        let report = &mut self.report;
+        report.findings.extend(part.findings);
+        report.baseline = report.baseline.take().or(part.baseline);
+        report.changes.extend(part.changes);
+        report.integrity = report.integrity.take().or(part.integrity);
+        report.restore_answer = report.restore_answer.take().or(part.restore_answer);
+        report.traffic = report.traffic.take().or(part.traffic);
+        report.transactions.extend(part.transactions);
+        if !part.checks.is_empty() {
+            (report.checks, report.summary) = (part.checks, part.summary);
+        }
+        if part.unknown != Unknowns::default() {
+            report.unknown = part.unknown;
+        }
+    }
+
     /// Two drills print at a time: then each line says whose it is.
     fn whose(&self) -> String {
         match (&self.setup.tenant, self.setup.plan.only_tenant()) {
@@ -144,15 +185,20 @@ impl<'a> Drill<'a> {
         note: String,
         (in_rto, exercised): (bool, bool),
     ) {
-        let sign = match state {
+        let (name, ms) = (name.to_owned(), ms(took));
+        let stage = StageRecord { name, state, ms, note, in_rto, exercised };
+        self.say_stage(&stage);
+        self.report.stages.push(stage);
+    }
+
+    fn say_stage(&self, stage: &StageRecord) {
+        let sign = match stage.state {
             State::Done | State::NotRun => "",
             State::Failed => "FAILED: ",
             State::Unknown => "ERROR: ",
         };
-        let of = self.whose();
-        say::indented(&format!("  {name:<12}{:>12}  {of}{sign}{note}", clock::span_text(took)), STAGE_NOTE);
-        let (name, ms) = (name.to_owned(), ms(took));
-        self.report.stages.push(StageRecord { name, state, ms, note, in_rto, exercised });
+        let (of, took) = (self.whose(), clock::span_text(Duration::from_millis(stage.ms)));
+        say::indented(&format!("  {:<12}{took:>12}  {of}{sign}{}", stage.name, stage.note), STAGE_NOTE);
     }
 
     /// Judges, and says what of the stages and parts of a drill was not reached.

@@ -1,4 +1,5 @@
-//! Where a drill restores and what it finds there: a private server on this machine ([`local`]).
+//! Where a drill restores and what it finds there: a private server on this machine ([`local`]), or a
+//! namespace of a Kubernetes cluster ([`kube`]).
 //!
 //! A place carries out the stages of a drill between the choice of the snapshot and the report: it
 //! provisions, has the stages run inside ([`crate::stages::inside`]), and tears down, whatever happens. Code
@@ -14,6 +15,7 @@ use lifeboat::postgres::{PostgresOptions, Session, Tls};
 use crate::drill::stage::Drill;
 use crate::setup::Chosen;
 
+pub mod kube;
 pub mod local;
 
 use local::account::Account;

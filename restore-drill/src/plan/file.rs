@@ -9,6 +9,7 @@ use lifeboat::error::{Error, Result};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::kubernetes::RawKube;
 use super::odoo::RawOdoo;
 use super::source::{RawAccept, Source};
 use super::target::{Goal, Moment};
@@ -45,6 +46,7 @@ struct Raw {
     #[serde(default)]
     scratch: RawScratch,
     odoo: Option<RawOdoo>,
+    kubernetes: Option<RawKube>,
     #[serde(default)]
     lifeboat: RawLifeboat,
 }
@@ -124,6 +126,19 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
     let raw: Raw = toml::from_str(text).map_err(|e| source.syntax(&e))?;
     let place = |value: Spanned<String>| source.path(value);
     let instance = raw.instance.as_ref().is_some_and(|given| *given.as_ref());
+    if raw.kubernetes.is_some() {
+        let scratch = raw.scratch.keep || raw.scratch.dir.is_some();
+        for (set, table) in [(scratch, "scratch"), (raw.lifeboat.program.is_some(), "lifeboat")] {
+            if set {
+                let what = "with [kubernetes] nothing is restored on this machine, and nothing is kept";
+                return Err(source.whole(&format!("[{table}] and [kubernetes] are both set: {what}")));
+            }
+        }
+        if instance {
+            let what = "in Kubernetes, tenants are drilled; drill the whole instance on a host";
+            return Err(source.whole(&format!("instance and [kubernetes] are both set: {what}")));
+        }
+    }
     let (tenants, goal) = match instance {
         true => {
             source.of_instance(&raw)?;
@@ -162,6 +177,7 @@ fn parse(path: &Path, text: &str) -> Result<Plan> {
         scratch_dir: raw.scratch.dir.map(place).transpose()?.unwrap_or_else(|| SCRATCH_DIR.into()),
         keep: raw.scratch.keep,
         odoo: raw.odoo.map(|raw| raw.read(&source)).transpose()?,
+        kubernetes: raw.kubernetes.map(|raw| raw.read(&source)).transpose()?,
         lifeboat: raw.lifeboat.program.map(place).transpose()?,
     })
 }

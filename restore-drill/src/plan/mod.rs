@@ -9,11 +9,13 @@ use lifeboat::names::TenantName;
 
 pub mod accept;
 pub mod file;
+pub mod kubernetes;
 pub mod odoo;
 mod source;
 pub mod target;
 
 use accept::Acceptance;
+use kubernetes::KubePlan;
 use odoo::OdooPlan;
 use target::Goal;
 
@@ -68,6 +70,8 @@ pub struct Plan {
     pub keep: bool,
     /// The Odoo of the tenant's release; if `None`, nothing is traded.
     pub odoo: Option<OdooPlan>,
+    /// The cluster in which the drill runs; if `None`, it runs on this machine.
+    pub kubernetes: Option<KubePlan>,
     /// The program `lifeboat`; if `None`, the one beside this program or on the PATH.
     pub lifeboat: Option<PathBuf>,
 }
@@ -97,6 +101,7 @@ impl Plan {
             scratch_dir: SCRATCH_DIR.into(),
             keep: false,
             odoo: None,
+            kubernetes: None,
             lifeboat: None,
         }
     }

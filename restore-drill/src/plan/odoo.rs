@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lifeboat::error::Result;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::source::Source;
@@ -13,7 +13,7 @@ const BOOT_TIMEOUT: Duration = Duration::from_secs(180);
 const BOOT_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The Odoo of the tenant's release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OdooPlan {
     /// The program and its first arguments; ours come after them. It must become Odoo's own process
     /// (`exec`), because it inherits the socket.

@@ -56,11 +56,23 @@ pub const PARTS: [&str; 11] = [
 
 /// The stages inside a place that is provisioned: each needs what the one before gave.
 pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
+    if restored(drill, room, chosen).await {
+        validated(drill, room, chosen).await;
+        compared(drill, room, chosen).await;
+        traded(drill, room).await;
+    }
+}
+
+/// Restores; whether there is a copy now.
+pub async fn restored(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) -> bool {
     let (setup, cancel) = (drill.setup, drill.cancel);
     let restore = restore::Restore { setup, room, snapshot: &chosen.snapshot, cancel };
-    if drill.stage(restore).await.is_none() {
-        return;
-    }
+    drill.stage(restore).await.is_some()
+}
+
+/// Validates the copy: the time to recover ends with it. Needs nothing but the room.
+pub async fn validated(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
+    let setup = drill.setup;
     if let Some(point) = setup.counters.as_deref() {
         drill.stage(counters::Compared { room, point }).await;
     }
@@ -70,8 +82,18 @@ pub async fn inside(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
     drill.stage(indexes::Indexes { room }).await;
     drill.stage(checks::Checks { room, setup }).await;
     drill.recovered();
+}
+
+/// Compares with the backup before, which is in the repository.
+pub async fn compared(drill: &mut Drill<'_>, room: &Room, chosen: &Chosen) {
+    let (setup, cancel) = (drill.setup, drill.cancel);
     let accepted = setup.plan.accepted.iter().find(|known| known.check == before::BEFORE);
     drill.stage(before::Before { setup, room, chosen, accepted, cancel }).await;
+}
+
+/// Starts Odoo on the copy, and trades.
+pub async fn traded(drill: &mut Drill<'_>, room: &Room) {
+    let (setup, cancel) = (drill.setup, drill.cancel);
     let plan = setup.plan.odoo.as_ref();
     let mut odoo = drill.stage(odoo::Odoo { room, plan, cancel }).await.flatten();
     let wanted = plan.is_none_or(|plan| plan.transactions);

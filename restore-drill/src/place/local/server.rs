@@ -50,6 +50,22 @@ impl Scratch {
         made
     }
 
+    /// Starts the server of a directory that [`Scratch::tear_down`] kept, as our own user.
+    ///
+    /// # Errors
+    /// `Busy` if a drill uses it; if the server does not start.
+    pub async fn again(dir: &Path, bin_dir: &Path) -> Result<Scratch> {
+        let lock = lock(dir)?;
+        disk::remove_file(&dir.join(KEEP))?;
+        disk::remove_file(&dir.join(LOG))?;
+        // Kubernetes may have given the group of a volume rights, which PostgreSQL refuses.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        let cluster = dir.join("pg");
+        std::fs::set_permissions(&cluster, private)
+            .map_err(|e| Error::file("change the mode of", &cluster, e))?;
+        serve(dir, bin_dir, Account::Own, lock, false).await
+    }
+
     /// As after SIGKILL: the lock is released, the server still runs.
     #[cfg(test)]
     pub(crate) fn abandon(self) -> (Supervised, Room) {
@@ -87,6 +103,8 @@ const HBA: &str = "local all postgres,tenant peer map=drill\nlocal all all scram
 
 /// Marks a directory that is kept on request.
 pub(crate) const KEEP: &str = "KEEP";
+/// What the server says.
+const LOG: &str = "server.log";
 /// Locked while a drill uses the directory.
 pub(crate) const LOCK: &str = "lock";
 
@@ -108,9 +126,13 @@ pub(super) fn fits_socket(dir: &Path) -> Result<()> {
     Err(Error::new(Kind::Config, what).next("set [scratch] dir in the plan to a shorter path"))
 }
 
+fn lock(dir: &Path) -> Result<disk::FileLock> {
+    disk::try_lock(&dir.join(LOCK))?
+        .ok_or_else(|| Error::new(Kind::Busy, format!("another drill uses {}", dir.display())))
+}
+
 async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch> {
-    let lock = disk::try_lock(&dir.join(LOCK))?
-        .ok_or_else(|| Error::new(Kind::Busy, format!("another drill uses {}", dir.display())))?;
+    let lock = lock(dir)?;
     let account = Account::for_server(secrets)?;
     let (cluster, run) = (dir.join("pg"), dir.join("run"));
     for made in [&cluster, &run] {
@@ -118,8 +140,6 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
         account.own(made)?;
     }
     account.own(dir)?;
-    let log = dir.join("server.log");
-    let log_file = disk::create_new(&log, 0o600)?;
 
     let mut initdb = account.command(&bin_dir.join("initdb"), dir);
     initdb.arg("-D").arg(&cluster).args([
@@ -146,7 +166,19 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
         disk::replace_durable(&path, text.as_bytes())?;
         account.own(&path)?;
     }
+    serve(dir, bin_dir, account, lock, true).await
+}
 
+/// Starts the server of a cluster; with `new` also makes its roles.
+async fn serve(
+    dir: &Path,
+    bin_dir: &Path,
+    account: Account,
+    lock: disk::FileLock,
+    new: bool,
+) -> Result<Scratch> {
+    let (run, log) = (dir.join("run"), dir.join(LOG));
+    let log_file = disk::create_new(&log, 0o600)?;
     let network = Network::probe(account, dir).await;
     let server = launch(&network, account, bin_dir, dir, (&log, log_file))?;
     let room = Room {
@@ -160,7 +192,8 @@ async fn make(dir: &Path, bin_dir: &Path, secrets: &[PathBuf]) -> Result<Scratch
     };
     let mut scratch = Scratch { dir: dir.to_owned(), server, room, network, _lock: lock };
     let ready = match until_up(&mut scratch).await {
-        Ok(()) => make_owner(&scratch.room).await,
+        Ok(()) if new => make_owner(&scratch.room).await,
+        Ok(()) => Ok(()),
         Err(e) => Err(e),
     };
     match ready {
