@@ -64,6 +64,16 @@ Plan, a TOML file (paths are relative to it):
   addons_path = [\"/opt/odoo/addons\", \"/srv/modules\"]   # optional
   boot_timeout = \"3m\"    # until it answers
   transactions = true    # make orders, invoices and payments
+  [kubernetes]           # optional; runs the drill in a namespace of a cluster,
+                         # with kubectl (docs/drills-kubernetes.md)
+  image = \"registry.example.com/lifeboat-drill:0.1.0\"
+  repository = [\"203.0.113.7/32:443\"]   # what the restore may connect to
+  kubeconfig = \"drill.kubeconfig\"      # optional, as all keys below
+  context = \"drills\"
+  cpu = \"2\"
+  memory = \"4Gi\"
+  storage = \"20Gi\"      # of the volume; its class is storage_class
+  time_to_live = \"6h\"   # what takes longer is ended, and removed
   [lifeboat]             # optional; the default is the one beside
                          # restore-drill, then the one on the PATH
   program = \"/usr/bin/lifeboat\"";

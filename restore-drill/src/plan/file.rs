@@ -232,6 +232,31 @@ mod tests {
     }
 
     #[test]
+    fn a_drill_in_kubernetes_keeps_nothing_here() {
+        let two = "config = \"c\"\ntenant = \"shop\"\n";
+        let table = "[kubernetes]\nimage = \"r/i:1\"\nrepository = [\"10.0.0.1:9000\"]\n";
+        let kube = of(&format!("{two}{table}")).unwrap().kubernetes.unwrap();
+        assert_eq!((kube.memory.as_str(), kube.time_to_live.as_secs()), ("4Gi", 6 * 3600));
+        assert_eq!((kube.repository[0].cidr().as_str(), kube.kubectl.as_str()), ("10.0.0.1/32", "kubectl"));
+        for (more, said) in [
+            ("memory = \"4GB\"", "line 6: kubernetes.memory: \"4GB\" is not an amount such as \"4Gi\""),
+            ("time_to_live = \"8d\"", "line 6: kubernetes.time_to_live: \"8d\" is not between 1s and 7d"),
+            ("context = \"\"", "line 6: kubernetes.context: it is empty"),
+            ("namespace = \"x\"", "line 6: kubernetes.namespace: unknown field"),
+            ("[scratch]\nkeep = true", "[scratch] and [kubernetes] are both set"),
+            ("[lifeboat]\nprogram = \"x\"", "[lifeboat] and [kubernetes] are both set"),
+        ] {
+            let error = of(&format!("{two}{table}{more}\n")).unwrap_err();
+            assert!(error.what().contains(said), "{:?} should say {said:?}", error.what());
+        }
+        let names = table.replace("10.0.0.1:9000", "s3.example.com:443");
+        let error = of(&format!("{two}{names}")).unwrap_err();
+        assert!(
+            error.what().contains("line 5: kubernetes.repository: \"s3.example.com:443\" is not a network")
+        );
+    }
+
+    #[test]
     fn known_violations_need_a_number_a_reason_and_an_end() {
         let known = "[[accept]]\ncheck = \"ACC01\"\nmax = 3\nreason = \"of 2019\"\nuntil = \"2027-01-31\"\n";
         let two = "config = \"c\"\ntenant = \"shop\"\n";

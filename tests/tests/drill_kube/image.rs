@@ -1,5 +1,6 @@
 //! The image that docs/drills-kubernetes.md asks for: both programs, PostgreSQL's server of the source's
-//! version, a shell, `id`, CA certificates, time zones, and the libraries that the programs name.
+//! version, a shell, `cp`, `mv`, `sleep`, `id`, CA certificates, time zones, and the
+//! libraries that the programs name; kubectl, for a drill that runs from within the cluster.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -9,12 +10,19 @@ use std::path::{Path, PathBuf};
 use lifeboat_tests::program::bin_dir;
 use lifeboat_tests::{Cluster, Program};
 
-const FILES: [&str; 4] =
-    ["/bin/sh", "/usr/bin/id", "/etc/ssl/certs/ca-certificates.crt", "/usr/share/zoneinfo/UTC"];
+const FILES: [&str; 7] = [
+    "/bin/sh",
+    "/bin/cp",
+    "/bin/mv",
+    "/bin/sleep",
+    "/usr/bin/id",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/usr/share/zoneinfo/UTC",
+];
 
 /// Fills a root directory for pods.
-pub fn fill(root: &Path, cluster: &Cluster) {
-    let mut programs = Vec::new();
+pub fn fill(root: &Path, cluster: &Cluster, kubectl: &Path) {
+    let mut programs = vec![(kubectl.to_owned(), PathBuf::from("/usr/bin/kubectl"))];
     for name in ["lifeboat", "restore-drill"] {
         programs.push((bin_dir().join(name), PathBuf::from("/usr/bin").join(name)));
     }
@@ -55,7 +63,8 @@ fn libraries(file: &Path) -> Vec<PathBuf> {
     if !is_program {
         return Vec::new();
     }
-    let told = Program::at("/usr/bin/ldd".into()).arg(file).run().ok().stdout;
+    // kubectl is static: ldd says so, and fails.
+    let told = Program::at("/usr/bin/ldd".into()).arg(file).run().stdout;
     let words = told.lines().filter_map(|line| line.split_whitespace().find(|word| word.starts_with('/')));
     words.map(PathBuf::from).collect()
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::image;
 
-const IMAGE: &str = "registry.example.com/lifeboat-drill:1";
-const LIMIT: Duration = Duration::from_secs(300);
+pub const IMAGE: &str = "registry.example.com/lifeboat-drill:1";
+pub const LIMIT: Duration = Duration::from_secs(300);
 const MANAGED: &str = "app.kubernetes.io/managed-by=restore-drill";
 
 pub struct Room {
@@ -34,7 +34,7 @@ impl Room {
         small_tenant(&cluster, &site.data_dir(), "t1", 1);
         small_tenant(&cluster, &site.data_dir(), "t2", 2);
         let root = site.path("image");
-        image::fill(&root, &cluster);
+        image::fill(&root, &cluster, &kube.program());
         kube.image(IMAGE, &root);
         fs::remove_dir_all(root).unwrap();
         hand_over(&site.path(""));
@@ -69,8 +69,7 @@ impl Room {
 
     /// The table of the plan; `more` are further keys of it.
     pub fn table(&self, kubeconfig: &Path, more: &str) -> String {
-        let port = self.s3.endpoint();
-        let port = port.rsplit(':').next().unwrap();
+        let port = self.port();
         format!(
             "[kubernetes]\nimage = {IMAGE:?}\nkubectl = {:?}\nkubeconfig = {:?}\nmemory = \"768Mi\"\n\
              cpu = \"2\"\nstorage = \"1Gi\"\nrepository = [\"{}/32:{port}\"]\n{more}",
@@ -78,6 +77,11 @@ impl Room {
             kubeconfig,
             self.kube.address(),
         )
+    }
+
+    /// The store's.
+    pub fn port(&self) -> String {
+        self.s3.endpoint().rsplit(':').next().unwrap().to_owned()
     }
 
     /// A drill of t1; `plan` comes before the table, `more` into it.
@@ -143,6 +147,11 @@ impl Room {
         assert_eq!(self.namespaces(), Vec::<String>::new());
     }
 
+    /// Removes what a story that failed left.
+    pub fn forget(&self) {
+        self.kube.try_kubectl(&["delete", "namespace", "-l", MANAGED, "--timeout=60s"], "");
+    }
+
     /// A file beside the configuration.
     pub fn path(&self, name: &str) -> PathBuf {
         self.site.path(name)
@@ -164,6 +173,14 @@ pub fn stage<'a>(report: &'a Value, name: &str) -> &'a Value {
         .iter()
         .find(|stage| stage["name"] == name)
         .unwrap_or_else(|| panic!("no stage {name}: {stages:#?}"))
+}
+
+/// The worst of what was found about a part.
+pub fn worst<'a>(report: &'a Value, part: &str) -> &'a str {
+    let rank =
+        |state: &str| ["done", "not-run", "unknown", "failed"].iter().position(|known| *known == state);
+    let all = states(report, part).into_iter();
+    all.max_by_key(|state| rank(state).unwrap()).unwrap_or_else(|| panic!("no finding about {part}"))
 }
 
 /// The states of the findings about a part.

@@ -15,7 +15,7 @@ use super::objects::{DRILL, MANAGED, SECONDS, namespace_name};
 use crate::report::finding::shortened;
 
 /// How long a namespace may take to go.
-const GONE_MAX: Duration = Duration::from_secs(90);
+const GONE_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_secs(1);
 /// How much longer than its time a namespace is left alone: its drill removes it itself.
 const GRACE: Duration = Duration::from_secs(60);

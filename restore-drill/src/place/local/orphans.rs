@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lifeboat::disk;
 use lifeboat::error::Result;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The arguments of `lifeboat restore` that name where it writes.
 const WHERE: [&str; 2] = ["--instance-to", "--data-dir"];
@@ -20,10 +20,12 @@ pub(super) fn end(dir: &Path) -> Result<()> {
     for entry in disk::read_dir(Path::new("/proc"))?.unwrap_or_default() {
         let pid = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
         let Some(pid) = pid else { continue };
+        // Held before it is looked at: the number may be another process's then.
+        let Ok(held) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
         // One that has just ended, or is another user's.
         let Ok(line) = disk::read(&entry.path().join("cmdline"), COMMAND_BYTES_MAX) else { continue };
         if is_into(&line, dir) {
-            let _ = kill_process(pid, Signal::KILL);
+            let _ = pidfd_send_signal(&held, Signal::KILL);
         }
     }
     Ok(())

@@ -1,20 +1,16 @@
 //! Cleans up after killed drills, which could not do it themselves.
 
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use lifeboat::disk;
 use lifeboat::error::Result;
 use lifeboat::postgres::server_stop;
-use rustix::process::{Pid, PidfdFlags, Signal, geteuid, pidfd_open, pidfd_send_signal};
+use rustix::process::geteuid;
 
 use super::account::Account;
 use super::orphans;
 use super::server::{KEEP, LOCK};
-
-/// Largest command line that is looked at.
-const COMMAND_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Removes what killed drills left in `parent`: stops their servers, ends what else still works there (a
 /// restore goes on without its drill) and removes their directories, which contain restored data. Directories that are kept on request, are in use, or belong to other accounts
@@ -57,24 +53,7 @@ async fn sweep_one(dir: &Path) -> Option<Result<()>> {
                 return Some(Err(e));
             }
             let stopped = server_stop::stop_now(&dir.join("pg")).await;
-            end_commands(dir);
             Some(stopped.and_then(|()| disk::remove_tree(dir)))
-        }
-    }
-}
-
-/// Kills the processes whose command line names something in the directory. What cannot be looked at or
-/// killed is nobody of ours.
-fn end_commands(dir: &Path) {
-    let inside = [dir.as_os_str().as_bytes(), b"/"].concat();
-    for entry in disk::read_dir(Path::new("/proc")).ok().flatten().unwrap_or_default() {
-        let number = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-        let Some(pid) = number.filter(|pid| *pid != rustix::process::getpid()) else { continue };
-        // Held before it is looked at: the number may be another process's then.
-        let Ok(held) = pidfd_open(pid, PidfdFlags::empty()) else { continue };
-        let command = disk::read(&entry.path().join("cmdline"), COMMAND_BYTES_MAX).unwrap_or_default();
-        if command.windows(inside.len()).any(|words| words == inside) {
-            let _ = pidfd_send_signal(&held, Signal::KILL);
         }
     }
 }
