@@ -25,13 +25,14 @@ pub fn a_drill_runs_from_within_the_cluster(room: &Room) {
     room.kube.kubectl(&[&secret[..], &files].concat(), "");
 
     let mut text = fs::read_to_string(workspace_root().join("deploy/kubernetes/drill.yaml")).unwrap();
-    let key = fs::read_to_string(room.path("lifeboat-signing-key.pub")).unwrap();
+    let config = fs::read_to_string(room.site.config()).unwrap();
+    let key = config.split('"').find(|text| text.starts_with("ssh-ed25519 ")).unwrap();
     let way = format!("{}/32:{}", room.kube.address(), room.port());
     let url = room.s3.url("odoo");
     // 1.20 has no batch/v1 CronJob; no cloud: the reader's own store, without TLS.
     for (from, to) in [
         ("batch/v1\nkind: CronJob", "batch/v1beta1\nkind: CronJob".to_owned()),
-        ("REPLACE: the lines of signing-key.pub and drill-key.pub", key.trim().to_owned()),
+        ("REPLACE: the lines of signing-key.pub and drill-key.pub", key.to_owned()),
         ("203.0.113.7/32:443", way),
         ("s3://acme-backups/odoo", url),
         (

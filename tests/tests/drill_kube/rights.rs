@@ -1,5 +1,5 @@
-//! deploy/kubernetes/drill-rights.yaml: what is in it is enough, and each right of it is needed, and named where
-//! it is missing.
+//! deploy/kubernetes/drill-rights.yaml: what is in it is enough, and each right of it is needed, and named
+//! where it is missing.
 
 use std::fs;
 use std::path::PathBuf;

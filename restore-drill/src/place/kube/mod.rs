@@ -1,9 +1,11 @@
-//! A place in Kubernetes: a namespace of its own, in which two Jobs carry out the stages, one after the other.
+//! A place in Kubernetes: a namespace of its own, in which two Jobs carry out the stages, one after the
+//! other.
 //!
-//! The Job that restores has the identity and the credentials, and reaches the repository. Then the Secret and
-//! its way out are deleted. The Job that proves has the volume and nothing else; it begins by showing that it
-//! reaches nothing. So a person's code that a backup contains runs as a check, a function or an index only
-//! where there is no secret and no way out; what runs while the dump is loaded is in docs/drills-kubernetes.md.
+//! The Job that restores has the identity and the credentials, and reaches the repository. Then the Secret
+//! and its way out are deleted. The Job that proves has the volume and nothing else; it begins by showing
+//! that it reaches nothing. So a person's code that a backup contains runs as a check, a function or an index
+//! only where there is no secret and no way out; what runs while the dump is loaded is in
+//! docs/drills-kubernetes.md.
 //!
 //! The namespace has a quota, limits and a closed network before anything runs in it. It is removed whatever
 //! happens; if the drill is killed, the next one removes it ([`namespace::sweep`]).

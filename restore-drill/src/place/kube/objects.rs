@@ -1,7 +1,7 @@
 //! The objects of a drill in Kubernetes, as the API takes them. Pure.
 //!
-//! The order in which they are made is a promise: the quota, the limits and the policy that closes the network
-//! are there before anything can run. The pod that proves has no secret, and nothing lets it out.
+//! The order in which they are made is a promise: the quota, the limits and the policy that closes the
+//! network are there before anything can run. The pod that proves has no secret, and nothing lets it out.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! The Job of a part of the drill: created, watched until its pod has ended, and its report read. What keeps a
-//! pod from starting is an error within seconds, not at the deadline.
+//! The Job of a part of the drill: created, watched until its pod has ended, and its report read. What keeps
+//! a pod from starting is an error within seconds, not at the deadline.
 
 use std::time::{Duration, Instant};
 
@@ -184,7 +184,9 @@ async fn refused(api: &Api, namespace: &str, part: Part) -> Result<Option<Error>
     let all = events["items"].as_array().into_iter().flatten().filter(of_job);
     let said = all.filter_map(|event| event["message"].as_str());
     // The account of a new namespace appears a moment after it.
-    let Some(said) = said.filter(|said| !said.contains("serviceaccount")).last() else { return Ok(None) };
+    let Some(said) = said.filter(|said| !said.contains("serviceaccount")).next_back() else {
+        return Ok(None);
+    };
     let (kind, what) = match said.contains("exceeded quota") {
         true => (Kind::NoSpace, "a quota is too small for the pod"),
         false => (Kind::Refused, "the cluster does not allow the pod"),
