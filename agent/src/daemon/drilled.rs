@@ -166,6 +166,7 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let drill = |tenant: &str, verdict: &str| StoredDrill {
             id: "d".to_owned(),
+            whole_instance: false,
             tenant: tenant.parse().unwrap(),
             stored_at: at(1_800_000_000),
             ended: at(1_800_000_000),

@@ -114,10 +114,10 @@ pub(crate) enum Command {
     /// Run the drill of a plan
     ///
     /// Restores a dump, a point in time or a whole instance with `lifeboat restore`, neutralized, into a
-    /// private PostgreSQL without network. Compares the copy with the baseline and with earlier dumps, checks every file,
-    /// table and index, and runs the business checks. With `[odoo]` in the plan, starts Odoo on the copy and
-    /// makes test orders, invoices and payments. Then removes the copy, and stores the report in the
-    /// repository, in instances/<instance>/drills/<id>/.
+    /// private PostgreSQL without network. Compares the copy with the baseline and with earlier dumps, checks
+    /// every file, table and index, and runs the business checks. With `[odoo]` in the plan, starts Odoo on
+    /// the copy and makes test orders, invoices and payments. Then removes the copy, and stores the report in
+    /// the repository, in instances/<instance>/drills/<id>/.
     #[command(after_long_help = format!("{PLAN}\n\n{EXIT_CODES}\n\n{EXAMPLES}"))]
     Run(Run),
     /// Restore and check a tenant for `lifeboat checkpoint --rehearse`

@@ -44,7 +44,8 @@ fn all_acceptable(plan: &Plan, catalogue: &Catalogue) -> Result<()> {
     plan.accepted.iter().try_for_each(|known| acceptable(plan, known, catalogue))
 }
 
-/// Whether a known violation is of a check that could fail a drill, or of missing files or tenants, or losses.
+/// Whether a known violation is of a check that could fail a drill, or of missing files or tenants, or
+/// losses.
 fn acceptable(plan: &Plan, known: &Acceptance, catalogue: &Catalogue) -> Result<()> {
     if [FILES, BEFORE, TENANTS].contains(&known.check.as_str()) {
         return Ok(());

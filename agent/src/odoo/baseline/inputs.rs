@@ -2,8 +2,8 @@
 //! source.
 //!
 //! A base check means something only beside the source. Its statement cannot be run there: planning it could
-//! run the owner's code with our rights ([`look`](crate::postgres::look)). But what it finds follows from what
-//! it reads. So the backup digests that, and a copy with the same digests gives the same answer.
+//! run the owner's code with our rights ([`look`](crate::postgres::look)). But what it finds follows from
+//! what it reads. So the backup digests that, and a copy with the same digests gives the same answer.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -182,9 +182,9 @@ async fn refused(api: &Api, namespace: &str, part: Part) -> Result<Option<Error>
     let events = api.get(&path).await?;
     let of_job = |event: &&Value| event["involvedObject"]["name"] == part.name();
     let all = events["items"].as_array().into_iter().flatten().filter(of_job);
-    let said = all.filter_map(|event| event["message"].as_str());
+    let mut said = all.filter_map(|event| event["message"].as_str());
     // The account of a new namespace appears a moment after it.
-    let Some(said) = said.filter(|said| !said.contains("serviceaccount")).next_back() else {
+    let Some(said) = said.rfind(|said| !said.contains("serviceaccount")) else {
         return Ok(None);
     };
     let (kind, what) = match said.contains("exceeded quota") {

@@ -13,8 +13,9 @@ use super::orphans;
 use super::server::{KEEP, LOCK};
 
 /// Removes what killed drills left in `parent`: stops their servers, ends what else still works there (a
-/// restore goes on without its drill) and removes their directories, which contain restored data. Directories that are kept on request, are in use, or belong to other accounts
-/// stay. Returns the removed directories, and an error for each one that could not be removed.
+/// restore goes on without its drill) and removes their directories, which contain restored data. Directories
+/// that are kept on request, are in use, or belong to other accounts stay. Returns the removed directories,
+/// and an error for each one that could not be removed.
 ///
 /// # Errors
 /// If `parent` cannot be listed.

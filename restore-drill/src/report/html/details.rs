@@ -13,7 +13,8 @@ use crate::report::Report;
 use crate::report::finding::State;
 use crate::report::verdict::span;
 
-/// The place in the list of checks that passed or did not run: in the drill of an instance, they are not listed.
+/// The place in the list of checks that passed or did not run: in the drill of an instance, they are not
+/// listed.
 const LISTED: u8 = 4;
 
 /// The class that colours a state.
