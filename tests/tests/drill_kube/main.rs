@@ -15,10 +15,10 @@ use lifeboat_tests::skip;
 
 use room::Room;
 
-/// All of it in one cluster: it takes half a minute to start.
-/// Its name, and what is tried.
-type Story = (&'static str, fn(&Room));
+/// What is tried in it.
+type Story = fn(&Room);
 
+/// All of it in one cluster: it takes half a minute to start.
 #[test]
 fn a_drill_in_kubernetes() {
     if !rustix::process::geteuid().is_root() {
@@ -28,7 +28,7 @@ fn a_drill_in_kubernetes() {
         skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
     };
     let room = Room::open(kube);
-    let stories: [Story; 15] = [
+    let stories: [(&str, Story); 15] = [
         ("a dump", proves::a_dump_passes_in_a_namespace_of_its_own),
         ("points", proves::points_in_time_pass),
         ("damage", proves::a_damaged_archive_fails_by_name),
