@@ -27,6 +27,10 @@ pub const CLOSED: &str = "closed";
 const ORDER_BYTES_MAX: u64 = 16 << 20;
 /// How long a connection is tried. A closed network often does not answer at all.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// How long it may take until the network of a new pod is closed.
+const CLOSED_WITHIN: Duration = Duration::from_secs(15);
+/// Where clouds give a machine its credentials: not every network closes it with a policy.
+const METADATA: &str = "169.254.169.254:80";
 
 /// What the pod was told.
 ///
@@ -147,7 +151,7 @@ impl Stage for ServerStopped {
     }
 }
 
-/// Tries to reach the API server and the repository: neither may answer.
+/// Tries to reach the API server, the repository and the cloud's credentials: none may answer.
 struct Closed<'a> {
     to: &'a [String],
 }
@@ -163,15 +167,21 @@ impl Stage for Closed<'_> {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
         });
-        let all: Vec<&String> = server.iter().chain(self.to).collect();
-        let tried = all.iter().map(|to| timeout(CONNECT_MAX, TcpStream::connect(to.as_str())));
-        let answers = futures::future::join_all(tried).await;
-        let open: Vec<&str> = all
-            .iter()
-            .zip(&answers)
-            .filter(|(_, answer)| matches!(answer, Ok(Ok(_))))
-            .map(|(to, _)| to.as_str())
-            .collect();
+        let cloud = METADATA.to_owned();
+        let all: Vec<&String> = server.iter().chain(self.to).chain([&cloud]).collect();
+        // A network may learn of a new pod a moment after it has started.
+        let (began, mut open) = (clock::instant(), Vec::new());
+        loop {
+            let tried = all.iter().map(|to| timeout(CONNECT_MAX, TcpStream::connect(to.as_str())));
+            let answers = futures::future::join_all(tried).await;
+            open.clear();
+            let answered = all.iter().zip(&answers).filter(|(_, answer)| matches!(answer, Ok(Ok(_))));
+            open.extend(answered.map(|(to, _)| to.as_str()));
+            if open.is_empty() || began.elapsed() > CLOSED_WITHIN {
+                break;
+            }
+            clock::sleep(Duration::from_secs(1)).await;
+        }
         if !open.is_empty() {
             let what = format!("the pod reaches {}: its network is not closed", open.join(", "));
             return Err(Error::new(Kind::Refused, what)

@@ -80,8 +80,8 @@ pub struct Whole {
 pub struct OfTenant {
     /// Its dumps before the restored state, the oldest first.
     pub older: Vec<OlderDump>,
-    /// The backup of its filestore that is restored, and its moment: the first after the restored state;
-    /// where there is none, the newest.
+    /// The backup of its filestore that is restored, and its moment: the newest before the restored state;
+    /// where there is none, the first.
     pub filestore: Option<(SnapshotId, Timestamp)>,
 }
 

@@ -296,8 +296,8 @@ fn whole(inventory: &Inventory, snapshot: &Snapshot) -> Result<Whole> {
     for files in pick::oldest_first(inventory.of_kind(SnapshotKind::Filestore, None)) {
         let Some(tenant) = &files.manifest.tenant else { continue };
         let own = &mut tenants.entry(tenant.clone()).or_default().filestore;
-        // What was deleted after the point is missing in later ones.
-        if own.as_ref().is_none_or(|(_, point)| *point < snapshot.point) {
+        // The newest before the point: in a later one, what was deleted since is missing.
+        if own.is_none() || files.manifest.point < snapshot.point {
             *own = Some((files.manifest.id.clone(), files.manifest.point));
         }
     }

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 
 /// How long one call may take.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
-/// The same, for kubectl itself.
+/// The same, for kubectl itself. In a pod it would not look for the pod's account then, but on this machine.
 const REQUEST_TIMEOUT: &str = "--request-timeout=60s";
 /// Largest answer: it is held in memory.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -140,12 +140,12 @@ impl Kubectl {
         let label = format!("{} {}", self.program, args.join(" "));
         let mut command = Command::new(&self.program);
         if let Some(file) = &self.kubeconfig {
-            command.arg("--kubeconfig").arg(file);
+            command.arg("--kubeconfig").arg(file).arg(REQUEST_TIMEOUT);
         }
         if let Some(dir) = &self.cache {
             command.arg("--cache-dir").arg(dir);
         }
-        command.arg(REQUEST_TIMEOUT).args(args);
+        command.args(args);
         environment::clean(command.as_std_mut(), environment::Child::Kubectl);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Supervised::start(&mut command).map_err(|e| {

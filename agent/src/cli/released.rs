@@ -192,7 +192,8 @@ impl Released {
         };
         let measured = |drill: StoredDrill| {
             let record = format!("drill {}", drill.id);
-            let seconds = drill.rto_seconds.filter(|_| drill.verdict == PASSED)?;
+            let is_of_tenant = drill.verdict == PASSED && !drill.whole_instance;
+            let seconds = drill.rto_seconds.filter(|_| is_of_tenant)?;
             Some(MeasuredRestore { tenant: drill.tenant, seconds, record })
         };
         match read.await {

@@ -18,8 +18,9 @@ use crate::error::{Error, Kind, Result};
 const SAID_BYTES_MAX: usize = 4_000;
 /// How long it may take to clean up and end pg_dump; then both are killed.
 const ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(60));
-/// How long it may take to stop a drill's restore and server, and to remove the copy.
-const DRILL_ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(150));
+/// How long it may take to stop a drill's restore and server, and to remove the copy: less than systemd waits
+/// for us.
+const DRILL_ASKED: (Asked, Duration) = (Asked::Child(Signal::TERM), Duration::from_secs(75));
 
 /// How much of its standard output is kept, where it is.
 const PRINTED_BYTES_MAX: usize = 16_000;

@@ -29,7 +29,10 @@ pub fn findings(
     let newest = recent.drills.iter().find(|drill| tenants.contains(&&drill.tenant));
     let mut all = Vec::new();
     all.extend(class.drill_every.map(|every| cadence(every, newest, recent, now)));
-    all.extend(class.rto.map(|rto| recovery(rto, newest, recent)));
+    // The time of a whole instance says nothing of one tenant.
+    let of_tenant = |drill: &&StoredDrill| tenants.contains(&&drill.tenant) && !drill.whole_instance;
+    let of_tenant = recent.drills.iter().find(of_tenant);
+    all.extend(class.rto.map(|rto| recovery(rto, of_tenant, recent)));
     all
 }
 

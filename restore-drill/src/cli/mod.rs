@@ -183,7 +183,7 @@ fn on_signals() -> Result<CancellationToken> {
         // Ends with the runtime.
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
-                say::line("  stopping: the scratch server is removed first");
+                say::line("  stopping: what was restored is removed first");
                 cancel.cancel();
             }
         });

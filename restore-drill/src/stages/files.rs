@@ -81,8 +81,8 @@ fn findings(
     }
     if found.later > 0 {
         let what = format!(
-            "{} files were written after the backup of the filestore: the restore of a whole instance does not bring them, that of \
-             the tenant may",
+            "{} files were written after the backup of the filestore: they are not in a restore of the whole instance, but may be in \
+             one of the tenant",
             found.later
         );
         all.push(Finding::new(FILES, State::NotRun, what));

@@ -12,8 +12,8 @@ use lifeboat_tests::skip;
 
 use crate::{OTHER_SECRET, SECRET, World, no_secret};
 
-/// A kubeconfig of a service account with this role.
-fn account(kube: &Kube, name: &str, to: &Path) {
+/// The name of the Secret with the token of a service account.
+fn token(kube: &Kube, name: &str) -> String {
     let ask = || kube.kubectl(&["-n", "prod", "get", "sa", name, "-o", "jsonpath={.secrets[0].name}"], "");
     let mut secrets = ask();
     for _ in 0..100 {
@@ -23,8 +23,18 @@ fn account(kube: &Kube, name: &str, to: &Path) {
         std::thread::sleep(std::time::Duration::from_millis(100)); // the server makes it a moment later
         secrets = ask();
     }
-    let token = ["-n", "prod", "get", "secret", &secrets, "-o", "go-template={{.data.token | base64decode}}"];
-    let token = kube.kubectl(&token, "");
+    secrets
+}
+
+/// What the Secret of a service account has under this key.
+fn of_account(kube: &Kube, secret: &str, key: &str) -> String {
+    let template = format!("go-template={{{{index .data {key:?} | base64decode}}}}");
+    kube.kubectl(&["-n", "prod", "get", "secret", secret, "-o", &template], "")
+}
+
+/// A kubeconfig of a service account with this role.
+fn account(kube: &Kube, name: &str, to: &Path) {
+    let token = of_account(kube, &token(kube, name), "token");
     let text = fs::read_to_string(kube.kubeconfig()).unwrap();
     let cluster = text.split("users:").next().unwrap().split("contexts:").next().unwrap();
     let own = format!(
@@ -205,6 +215,39 @@ fn what_may_not_be_listed_is_an_error_and_never_an_empty_capture() {
     kube.kubectl(&["apply", "-f", "-"], &role());
     let text = found("ok");
     assert!(text.contains("13 kinds of objects can be read in prod"), "{text}");
+}
+
+#[test]
+fn in_a_pod_the_account_of_the_pod_is_used() {
+    let Some(kube) = Kube::start() else {
+        skip!("TEST_KUBE does not name a folder that starts a Kubernetes")
+    };
+    let mut world = World::start();
+    kube.kubectl(&["create", "namespace", "prod"], "");
+    kube.kubectl(&["apply", "-f", "-"], &role());
+    // A pod finds its account in this folder; it has no kubeconfig.
+    let folder = world.site.path("account");
+    fs::create_dir(&folder).unwrap();
+    let secret = token(&kube, "lifeboat");
+    for key in ["token", "ca.crt", "namespace"] {
+        fs::write(folder.join(key), of_account(&kube, &secret, key)).unwrap();
+    }
+    let wrapper = world.site.path("kubectl");
+    let mounted = "/run/secrets/kubernetes.io/serviceaccount";
+    let script = format!(
+        "mount -t tmpfs none /run && mkdir -p {mounted} && cp {}/* {mounted} && exec {} \"$@\"",
+        folder.display(),
+        kube.program().display()
+    );
+    fs::write(&wrapper, format!("#!/bin/sh\nexec unshare --mount sh -c '{script}' sh \"$@\"\n")).unwrap();
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
+    world.site.set("LIFEBOAT_CONFIGURATION_NAMESPACES", "prod");
+    world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", wrapper.display());
+    let text = fs::read_to_string(kube.kubeconfig()).unwrap();
+    let (_, server) = text.split_once("https://").unwrap();
+    let (host, port) = server.lines().next().unwrap().trim().split_once(':').unwrap();
+    let backup = world.site.backup(&["--kind", "config", "--json"]);
+    backup.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port).run().ok();
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub fn a_dump_passes_in_a_namespace_of_its_own(room: &Room) {
     let report = done.json();
     assert_eq!(report["verdict"], "passed", "{:#}", report["reasons"]);
     assert_eq!(report["drill"], drill.as_str());
-    for part in ["archive", "baseline", "files", "indexes", "hard checks", "closed"] {
+    for part in ["archive", "baseline", "files", "indexes", "hard checks", "base checks", "closed"] {
         assert_eq!(worst(&report, part), "done", "{part}");
     }
     let pod = stage(&report, "prove pod")["note"].as_str().unwrap();

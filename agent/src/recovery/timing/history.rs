@@ -12,6 +12,8 @@ use super::Restore;
 const FILE: &str = "restores.jsonl";
 /// Largest file that is read; a longer one is begun afresh.
 const BYTES_MAX: u64 = 4 << 20;
+/// What takes longer was no restore.
+const SECONDS_MAX: f64 = 30.0 * 86_400.0;
 /// Lines that are kept when the file is shortened.
 const KEPT: usize = 500;
 
@@ -29,7 +31,7 @@ impl History {
     pub(super) fn read(&self) -> Vec<Restore> {
         let text = disk::read_text(&self.file, BYTES_MAX).unwrap_or_default();
         let restores = text.lines().filter_map(|line| serde_json::from_str::<Restore>(line).ok());
-        restores.filter(|one| one.seconds.is_finite() && one.seconds > 0.0).collect()
+        restores.filter(|one| one.seconds > 0.0 && one.seconds < SECONDS_MAX).collect()
     }
 
     pub(super) fn add(&self, restore: &Restore) -> Result<()> {

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use lifeboat::child::{Asked, Stopped, Supervised, Tail, status_text};
-use lifeboat::environment;
 use lifeboat::error::{Error, Kind, Result};
+use lifeboat::{clock, environment};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -22,6 +22,9 @@ use crate::report::finding::shortened;
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// The largest answer; of a longer one the end is kept, which is no JSON.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// How long the API server may be away, and how long it is left alone meanwhile.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+const BETWEEN: Duration = Duration::from_secs(2);
 const SAID_BYTES_MAX: usize = 16 << 10;
 const SAID_CHARS_MAX: usize = 600;
 /// How long kubectl may take to end when it is asked to.
@@ -52,7 +55,7 @@ impl Api {
     /// # Errors
     /// `NotFound`, `Denied`; `Unreachable` if a retry may help.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        json_of(&self.call("get", path, None).await?)
+        json_of(&self.call_again("get", path, None).await?)
     }
 
     /// The text at a path: the log of a pod.
@@ -60,7 +63,7 @@ impl Api {
     /// # Errors
     /// Those of [`Api::get`].
     pub async fn text(&self, path: &str) -> Result<String> {
-        self.call("get", path, None).await
+        self.call_again("get", path, None).await
     }
 
     /// Creates an object in a list; the object as it is stored.
@@ -81,7 +84,20 @@ impl Api {
         if let Some(uid) = uid {
             options["preconditions"] = json!({"uid": uid});
         }
-        self.call("delete", path, Some(&options)).await.map(drop)
+        self.call_again("delete", path, Some(&options)).await.map(drop)
+    }
+
+    /// A call that can be repeated: for a while the API server may be away.
+    async fn call_again(&self, verb: &str, path: &str, input: Option<&Value>) -> Result<String> {
+        let began = clock::instant();
+        loop {
+            match self.call(verb, path, input).await {
+                Err(e) if e.kind() == Kind::Unreachable && began.elapsed() < AWAY_MAX => {
+                    clock::sleep(BETWEEN).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     async fn call(&self, verb: &str, path: &str, input: Option<&Value>) -> Result<String> {
@@ -151,7 +167,7 @@ fn failed(label: &str, status: &str, said: &str) -> Error {
         }
         () if has("(AlreadyExists)") => (Kind::AlreadyExists, "it exists"),
         () if has("(NotFound)") => (Kind::NotFound, "it does not exist"),
-        () if has("(Conflict)") => (Kind::Conflict, "it is another object"),
+        () if has("(Conflict)") => (Kind::Conflict, "another object has its name now"),
         () if has("(Forbidden)") || has("admission webhook") || has("(Invalid)") || has("(BadRequest)") => {
             (Kind::Refused, "a rule of the cluster forbids it")
         }

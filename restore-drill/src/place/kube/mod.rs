@@ -25,7 +25,7 @@ use crate::report::Report;
 use crate::report::finding::{Finding, State, one_line};
 use crate::say;
 use crate::setup::{Chosen, Setup};
-use crate::stages::checks::Checks;
+use crate::stages::checks::{Checks, compare_base};
 
 pub mod api;
 pub mod namespace;
@@ -105,6 +105,7 @@ async fn both(drill: &mut Drill<'_>, room: &Room<'_>, variables: &[String]) {
     let Some(proved) = drill.stage(prove).await else { return };
     let recovered = proved.rto.measured_ms.is_some();
     drill.adopt(proved);
+    compare_base(&mut drill.report, &drill.setup.catalogue.checks);
     if recovered {
         drill.recovered_after(Checks::NAME);
     }

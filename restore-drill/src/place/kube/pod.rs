@@ -14,15 +14,15 @@ use crate::report::Report;
 use crate::report::finding::shortened;
 
 const POLL: Duration = Duration::from_millis(500);
-/// How long the API server may be away.
-const AWAY_MAX: Duration = Duration::from_secs(60);
+const SHORT: Duration = Duration::from_secs(120);
+const POLL_LONG: Duration = Duration::from_secs(5);
+/// The quota of the drill itself still counts a pod that has just ended.
+const OWN_QUOTA: (&str, Duration) = ("exceeded quota: drill,", Duration::from_secs(60));
 /// After this time without a pod, the events are asked why.
 const POD_EXPECTED: Duration = Duration::from_secs(3);
 /// How long it may take until a pod exists, has a node, and its image and volume: nodes may have to be
 /// started first.
 const START_MAX: Duration = Duration::from_secs(15 * 60);
-/// Lines of a log that are read: the report is the last one.
-const LINES_MAX: u32 = 40;
 const WORDS_CHARS_MAX: usize = 400;
 
 /// Reasons for which a container that waits never starts.
@@ -52,21 +52,20 @@ pub struct Ended {
 /// `Refused` if the pod cannot run, is gone, or did not report; `Unreachable` if the API server is away.
 pub async fn ended(api: &Api, namespace: &str, part: Part, drill: &str) -> Result<Ended> {
     let began = clock::instant();
-    let mut seen = Seen { answered: began, uid: None };
+    let mut seen = Seen { uid: None };
     loop {
         match look(api, namespace, part, began, &mut seen).await {
             Ok(Some(pod)) => return read(api, namespace, &pod, drill).await,
             Ok(None) => {}
-            Err(e) if e.kind() == Kind::Unreachable && seen.answered.elapsed() < AWAY_MAX => {}
             Err(e) => return Err(e),
         }
-        clock::sleep(POLL).await;
+        // Each look is a program, which may have to ask a cloud for its credentials.
+        clock::sleep(if began.elapsed() < SHORT { POLL } else { POLL_LONG }).await;
     }
 }
 
 /// What is known of the pod so far.
 struct Seen {
-    answered: Instant,
     uid: Option<String>,
 }
 
@@ -81,7 +80,6 @@ async fn look(
     let name = part.name();
     let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=job-name%3D{name}");
     let mut pods = api.get(&path).await?;
-    seen.answered = clock::instant();
     let mut pods = pods["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
     let is_ours = |pod: &Value| seen.uid.as_deref().is_none_or(|uid| pod["metadata"]["uid"] == uid);
     let pod = pods.iter().position(is_ours).map(|at| pods.swap_remove(at));
@@ -91,7 +89,7 @@ async fn look(
             return Err(gone(api, namespace, part).await);
         }
         if waited > POD_EXPECTED
-            && let Some(why) = refused(api, namespace, part).await?
+            && let Some(why) = refused(api, namespace, part, waited).await?
         {
             return Err(why);
         }
@@ -177,7 +175,7 @@ async fn gone(api: &Api, namespace: &str, part: Part) -> Error {
 }
 
 /// Why the Job cannot make its pod.
-async fn refused(api: &Api, namespace: &str, part: Part) -> Result<Option<Error>> {
+async fn refused(api: &Api, namespace: &str, part: Part, waited: Duration) -> Result<Option<Error>> {
     let path = format!("/api/v1/namespaces/{namespace}/events?fieldSelector=reason%3DFailedCreate");
     let events = api.get(&path).await?;
     let of_job = |event: &&Value| event["involvedObject"]["name"] == part.name();
@@ -187,6 +185,9 @@ async fn refused(api: &Api, namespace: &str, part: Part) -> Result<Option<Error>
     let Some(said) = said.rfind(|said| !said.contains("serviceaccount")) else {
         return Ok(None);
     };
+    if said.contains(OWN_QUOTA.0) && waited < OWN_QUOTA.1 {
+        return Ok(None);
+    }
     let (kind, what) = match said.contains("exceeded quota") {
         true => (Kind::NoSpace, "a quota is too small for the pod"),
         false => (Kind::Refused, "the cluster does not allow the pod"),
@@ -199,11 +200,7 @@ async fn read(api: &Api, namespace: &str, pod: &Value, drill: &str) -> Result<En
     let status = &pod["status"]["containerStatuses"][0];
     let terminated = &status["state"]["terminated"];
     let out_of_memory = terminated["reason"] == "OOMKilled";
-    let log = api
-        .text(&format!(
-            "/api/v1/namespaces/{namespace}/pods/{name}/log?container=drill&tailLines={LINES_MAX}"
-        ))
-        .await?;
+    let log = api.text(&format!("/api/v1/namespaces/{namespace}/pods/{name}/log?container=drill")).await?;
     let report = order::report_in(&log, drill).map_err(|e| match out_of_memory {
         true => {
             Error::new(Kind::Refused, format!("pod {name} used more memory than kubernetes.memory allows"))

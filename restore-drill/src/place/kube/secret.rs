@@ -76,7 +76,9 @@ impl Secrets {
         let text = configuration(&config, &paths, passphrase.as_deref(), credentials.as_deref())?;
         files.insert(CONFIG.to_owned(), text.into_bytes());
         let mut variables = Vec::new();
-        for (name, value) in std::env::vars() {
+        for (name, value) in std::env::vars_os() {
+            let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+            let (name, value) = (name.to_owned(), value.to_owned());
             if CREDENTIALS.iter().any(|begin| name.starts_with(begin)) {
                 files.insert(name.clone(), value.into_bytes());
                 variables.push(name);

@@ -1,6 +1,6 @@
 //! The network of the scratch server: a namespace of its own with nothing but a loopback interface, so that
 //! no function of the tenant reaches anybody. The server is reached through its socket's path, which works
-//! across namespaces. Root makes one; anybody else does where the kernel lets users have namespaces.
+//! across namespaces. Root can make one; another user only where the kernel lets users make namespaces.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Network {
     pub(super) fn text(&self) -> String {
         match self {
             Network::Closed => "without a network".to_owned(),
-            Network::Ours(why) => format!("with this machine's network, since it can have no other: {why}"),
+            Network::Ours(why) => format!("with this machine's network, not one of its own: {why}"),
         }
     }
 }

@@ -17,8 +17,10 @@ use crate::place::{DATABASE, OWNER, PORT, Room, SUPERUSER};
 use crate::process;
 
 const INITDB_LIMIT: Duration = Duration::from_secs(180);
-pub(super) const START_LIMIT: Duration = Duration::from_secs(60);
-pub(super) const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// A copy that was stopped in a hurry recovers first.
+pub(super) const START_LIMIT: Duration = Duration::from_secs(600);
+/// A copy that is kept is written to the disk first.
+pub(super) const STOP_LIMIT: Duration = Duration::from_secs(600);
 /// Linux limits the path of a Unix socket to 107 bytes.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -221,7 +223,9 @@ pub(super) fn launch(
     // Durable like production: turning fsync off would flatter the measured recovery time.
     let mut postgres = network.command(account, &bin_dir.join("postgres"), dir);
     postgres.arg("-D").arg(dir.join("pg")).arg("-p").arg(PORT.to_string());
-    for setting in ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off"] {
+    for setting in
+        ["listen_addresses=", "archive_mode=off", "max_wal_size=2GB", "logging_collector=off", "jit=off"]
+    {
         postgres.arg("-c").arg(setting);
     }
     postgres.arg("-c").arg(format!("unix_socket_directories={}", dir.join("run").display()));

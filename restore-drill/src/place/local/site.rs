@@ -28,6 +28,7 @@ pub struct Site {
     /// Where its server is, once it runs.
     pub room: Room,
     server: Option<Supervised>,
+    network: Option<Network>,
     _lock: disk::FileLock,
 }
 
@@ -58,7 +59,7 @@ impl Site {
                 bin_dir: bin_dir.to_owned(),
                 account,
             };
-            Ok(Site { dir: dir.to_owned(), room, server: None, _lock: lock })
+            Ok(Site { dir: dir.to_owned(), room, server: None, network: None, _lock: lock })
         };
         let made = make();
         if made.is_err() {
@@ -70,6 +71,11 @@ impl Site {
     /// The data directory.
     pub fn pg(&self) -> PathBuf {
         self.dir.join("pg")
+    }
+
+    /// What network our server has, for people; nothing before it runs.
+    pub fn network(&self) -> String {
+        self.network.as_ref().map_or_else(String::new, Network::text)
     }
 
     /// A new directory for a tablespace.
@@ -97,7 +103,7 @@ impl Site {
     pub async fn start(&mut self) -> Result<()> {
         let log = self.dir.join("server.log");
         let log_file = disk::create_new(&log, 0o600)?;
-        let network = Network::probe(self.room.account, &self.dir).await;
+        let network = self.network.insert(Network::probe(self.room.account, &self.dir).await).clone();
         let server = launch(&network, self.room.account, &self.room.bin_dir, &self.dir, (&log, log_file))?;
         let server = self.server.insert(server);
         let names = [self.room.superuser.clone(), SUPERUSER.to_owned()];

@@ -12,6 +12,7 @@ use crate::setup::{Chosen, Setup};
 
 /// Notes of tenants in the line of a stage: those with problems first.
 const NOTES_MAX: usize = 8;
+const UNFIT: &str = "an earlier stage of this tenant could not be run to its end";
 
 /// A tenant of the restored instance: what its stages need to know.
 pub struct Tenant {
@@ -42,6 +43,10 @@ pub struct Each<'a, S> {
     pub own: &'a mut [Report],
     /// Their stages, in the same order.
     pub stages: Vec<S>,
+    /// Tenants that it is not run for, in the same order: an earlier stage that it needs ended with an error.
+    pub unfit: &'a mut [bool],
+    /// Whether an error of this one makes a tenant unfit, too.
+    pub needed: bool,
 }
 
 impl<S: Stage> Stage for Each<'_, S> {
@@ -51,13 +56,22 @@ impl<S: Stage> Stage for Each<'_, S> {
     type Output = ();
 
     async fn run(self, report: &mut Report) -> Result<((), String)> {
-        let Each { tenants, own, stages } = self;
+        let Each { tenants, own, stages, unfit, needed } = self;
         let mut notes: Vec<(State, String)> = Vec::new();
-        for ((tenant, own), stage) in tenants.iter().zip(own).zip(stages) {
+        for (((tenant, own), stage), unfit) in tenants.iter().zip(own).zip(stages).zip(unfit) {
+            if *unfit {
+                let mut finding = Finding::new(S::NAME, State::NotRun, UNFIT);
+                finding.tenant = Some(tenant.name.clone());
+                report.findings.push(finding);
+                continue;
+            }
             let (note, error) = match stage.run(own).await {
                 Ok((_, note)) => (note, None),
                 Err(e) if e.kind() == Kind::Interrupted => return Err(e),
-                Err(e) => (one_line(&e), Some(Finding::of_error(S::NAME, &e))),
+                Err(e) => {
+                    *unfit = needed;
+                    (one_line(&e), Some(Finding::of_error(S::NAME, &e)))
+                }
             };
             let mut found = std::mem::take(&mut own.findings);
             found.extend(error);

@@ -80,11 +80,13 @@ pub async fn inside(drill: &mut Drill<'_>, site: &mut Site, chosen: &Chosen) {
     let own = &mut own[..];
 
     let tenants = &tenants[..];
+    let (mut unfit, mut no_files) = (vec![false; tenants.len()], vec![false; tenants.len()]);
 
     let stages = tenants.iter().map(|tenant| filestores::Filestores { tenant, cancel }).collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut no_files, needed: true }).await;
     let stages = tenants.iter().map(|tenant| neutralize::Neutralize { room: &tenant.room }).collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut unfit, needed: true }).await;
+    no_files.iter_mut().zip(&unfit).for_each(|(no_files, unfit)| *no_files |= unfit);
     let known = accepted(files::FILES);
     let stages = tenants
         .iter()
@@ -95,13 +97,13 @@ pub async fn inside(drill: &mut Drill<'_>, site: &mut Site, chosen: &Chosen) {
             accepted: known,
         })
         .collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut no_files, needed: false }).await;
     let stages = tenants.iter().map(|tenant| others::Sorted { tenant, sorted: &sorted }).collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut unfit, needed: false }).await;
     drill.stage(others::Others { room: &site.room, databases: &others, sorted: &sorted }).await;
     let stages =
         tenants.iter().map(|tenant| checks::Checks { room: &tenant.room, setup: &tenant.setup }).collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut unfit, needed: false }).await;
     drill.recovered();
     let known = accepted(before::BEFORE);
     let stages = tenants
@@ -114,5 +116,5 @@ pub async fn inside(drill: &mut Drill<'_>, site: &mut Site, chosen: &Chosen) {
             cancel,
         })
         .collect();
-    drill.stage(Each { tenants, own, stages }).await;
+    drill.stage(Each { tenants, own, stages, unfit: &mut unfit, needed: false }).await;
 }

@@ -40,7 +40,18 @@ impl Stage for Pages<'_> {
         let mut check = site.program("pg_checksums");
         check.arg("--check").arg("-D").arg(site.pg());
         let ended = process::run(&mut check, LIMIT).await?;
-        site.start().await?;
+        let bad = bad_files(&ended.stderr);
+        if let Err(e) = site.start().await {
+            // What is damaged is damaged, also where no server can say its name any more.
+            for (file, blocks) in bad.iter().take(NAMED_MAX) {
+                report.findings.push(Finding::new(
+                    PAGES,
+                    State::Failed,
+                    wrong(&format!("file {file}"), blocks),
+                ));
+            }
+            return Err(e);
+        }
         if ended.stderr.contains("data checksums are not enabled") {
             let what = "production's cluster has no page checksums: bit rot in a page can only be seen by amcheck. \
                         Switch them on with pg_checksums --enable";
@@ -51,7 +62,6 @@ impl Stage for Pages<'_> {
             let line = ended.stdout.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
             line.and_then(|text| text.trim().parse::<u64>().ok())
         };
-        let bad = bad_files(&ended.stderr);
         let found = report.integrity.get_or_insert_default();
         (found.page_files, found.pages) = (number("Files scanned"), number("Blocks scanned"));
         found.bad_pages = number("Bad checksums");
@@ -64,15 +74,11 @@ impl Stage for Pages<'_> {
                 return Ok(((), format!("pg_checksums ended with {}", ended.how())));
             }
             report.findings.push(Finding::new(PAGES, State::Done, format!("{what} are right")));
-            return Ok(((), format!("{what}, 0 wrong")));
+            return Ok(((), format!("{what}, 0 wrong; the server now runs {}", site.network())));
         }
         for (file, blocks) in bad.iter().take(NAMED_MAX) {
             let (database, relation) = whose(&site.room, file).await;
-            let what = format!(
-                "{relation} (file {file}): {} with a wrong checksum, the first is block {}",
-                counted(blocks.len(), "page"),
-                blocks.first().copied().unwrap_or_default()
-            );
+            let what = wrong(&format!("{relation} (file {file})"), blocks);
             let mut finding = Finding::new(PAGES, State::Failed, what);
             finding.tenant = database
                 .filter(|name| report.tenants.iter().any(|part| part.tenant.as_str() == name))
@@ -82,6 +88,14 @@ impl Stage for Pages<'_> {
         let count: usize = bad.values().map(Vec::len).sum();
         Ok(((), format!("{what}: {count} wrong, in {}", counted(bad.len(), "file"))))
     }
+}
+
+fn wrong(place: &str, blocks: &[u32]) -> String {
+    format!(
+        "{place}: {} with a wrong checksum, the first is block {}",
+        counted(blocks.len(), "page"),
+        blocks.first().copied().unwrap_or_default()
+    )
 }
 
 /// The blocks with wrong checksums, by file as it is named below the data directory.
