@@ -245,7 +245,8 @@ fn in_a_pod_the_account_of_the_pod_is_used() {
     world.site.set("LIFEBOAT_CONFIGURATION_KUBECTL", wrapper.display());
     let text = fs::read_to_string(kube.kubeconfig()).unwrap();
     let (_, server) = text.split_once("https://").unwrap();
-    let (host, port) = server.lines().next().unwrap().trim().split_once(':').unwrap();
+    let (host, port) = server.split_once(':').unwrap();
+    let port = port.split(|c: char| !c.is_ascii_digit()).next().unwrap();
     let backup = world.site.backup(&["--kind", "config", "--json"]);
     backup.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port).run().ok();
 }

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::room::{Room, until};
 
 pub fn what_killed_drills_left_is_removed_and_nothing_else(room: &Room) {
-    let short = "time_to_live = \"25s\"\n";
+    let short = "time_to_live = \"50s\"\n";
     // At the restore, and at the checks.
     let mut left = Vec::new();
     for part in ["restore", "prove"] {
@@ -32,7 +32,7 @@ pub fn what_killed_drills_left_is_removed_and_nothing_else(room: &Room) {
     running.finish().exits(4).says("stopped by a signal");
     assert_eq!(sorted(room.namespaces()), sorted(left.clone()));
 
-    std::thread::sleep(Duration::from_secs(80)); // 25 s and the minute of grace
+    std::thread::sleep(Duration::from_secs(115)); // 50 s and the minute of grace
     let mut done = room.drill("", "").run().ok();
     for name in &left {
         done = done.says(&format!("removed namespace {name}, which a killed drill had left"));

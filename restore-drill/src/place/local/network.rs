@@ -11,8 +11,9 @@ use super::account::Account;
 use crate::process;
 
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
-/// Servers before 15 send themselves statistics through the loopback interface.
-const LOOPBACK: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up 2>/dev/null; exec \"$@\"";
+/// Servers before 15 send themselves statistics through the loopback interface. What the shell adds to the
+/// environment is taken away again.
+const LOOPBACK: &str = "PATH=$PATH:/usr/sbin:/sbin; ip link set lo up 2>/dev/null; unset PWD; exec \"$@\"";
 
 /// Which network the server has.
 #[derive(Clone, Debug, PartialEq, Eq)]
